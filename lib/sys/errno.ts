@@ -1,0 +1,33 @@
+import { constants } from "node:os";
+import { getSystemErrorName } from "node:util";
+
+/** Errno numbers by name, as in errno(3). */
+export const Errno = constants.errno;
+
+/** A system call that failed: which, on what, and its errno. */
+export class SysError extends Error {
+  override readonly name = "SysError";
+
+  constructor(
+    readonly errno: number,
+    /** Name of the errno, such as "ENOENT". */
+    readonly code: string,
+    readonly syscall: string,
+    subject?: string,
+  ) {
+    super(`${syscall}${subject === undefined ? "" : ` ${subject}`}: ${code}`);
+  }
+
+  static fromErrno(errno: number, syscall: string, subject?: string): SysError {
+    return new SysError(errno, errnoName(errno), syscall, subject);
+  }
+}
+
+/** "ENOENT" for 2; "errno 999" for a number that has no name. */
+export function errnoName(errno: number): string {
+  try {
+    return getSystemErrorName(-errno);
+  } catch {
+    return `errno ${errno}`;
+  }
+}
