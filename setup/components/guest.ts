@@ -1,0 +1,139 @@
+import { createHash } from "node:crypto";
+import { cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { copyModules } from "../../guest/kernel-modules.js";
+import { GUEST_MODULES, GuestLayout } from "../../guest/layout.js";
+import { copyNodeRuntime } from "../../guest/node-runtime.js";
+import { createSkeleton, finishOsDirectory } from "../../guest/os-directory.js";
+import type { Component } from "../component.js";
+import type { Debian } from "../debian/suites.js";
+import { unpack } from "../debian/unpack.js";
+import type { Step } from "../progress.js";
+import { SetupError } from "../setup-error.js";
+
+/** Metapackage that depends on Debian 13's current kernel for virtual machines. */
+const KERNEL_METAPACKAGE = "linux-image-cloud-amd64";
+
+const OS_PACKAGES = ["busybox-static", "crun"];
+
+/** Packages of the npm tree that the agent loads rather than bundles: native code, and the files beside it. */
+const KOFFI_FILES = ["koffi/package.json", "koffi/index.cjs", "koffi/src/koffi/index.cjs"];
+const KOFFI_NATIVE = "@koromix/koffi-linux-x64";
+const KOFFI_ADDON = join(KOFFI_NATIVE, "linux_x64/koffi.node");
+
+/** Names in the guest component's directory. */
+export const GuestFiles = { kernel: "vmlinuz", root: "root" } as const;
+
+/** What the guest is made of besides Debian's packages. */
+export interface GuestSources {
+  /** The Node.js executable to copy. */
+  readonly node: string;
+  /** The project's node_modules. */
+  readonly nodeModules: string;
+}
+
+/** The guest: Debian 13's kernel for virtual machines and the directory that is its root file system. */
+export async function guestComponent(
+  directory: string,
+  { node, nodeModules }: GuestSources,
+  debian: Debian,
+): Promise<Component> {
+  return {
+    title: "guest kernel and OS directory",
+    directory,
+    recipe: JSON.stringify([
+      4,
+      KERNEL_METAPACKAGE,
+      OS_PACKAGES,
+      GUEST_MODULES,
+      await identityOf(node, nodeModules),
+    ]),
+    async build(staging, step) {
+      const root = join(staging, GuestFiles.root);
+      await mkdir(root);
+      await createSkeleton(root);
+      const apt = await debian.root("trixie");
+      await unpack(await apt.download({ packages: OS_PACKAGES, withDependencies: true }, step), root, step);
+      await finishOsDirectory(root);
+
+      step.update("Node.js");
+      await copyKoffi(nodeModules, join(root, GuestLayout.nodeModules));
+      await copyNodeRuntime(join(root, GuestLayout.node), node, [join(nodeModules, KOFFI_ADDON)]);
+
+      const release = await installKernel(staging, root, debian, step);
+      await apt.clean();
+      return `Linux ${release}, Node.js ${process.versions.node}`;
+    },
+  };
+}
+
+/**
+ * Brings the agent's bundle in the guest's root up to date. Guests that run keep the file they have: it is replaced, not
+ * overwritten.
+ */
+export async function installAgent(guestDirectory: string, bundle: string): Promise<void> {
+  const target = join(guestDirectory, GuestFiles.root, GuestLayout.agentBundle);
+  const contents = await readFile(bundle);
+  const present = await readFile(target).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error;
+    return undefined;
+  });
+  if (present?.equals(contents)) return;
+  await writeFile(`${target}.new`, contents);
+  await rename(`${target}.new`, target);
+}
+
+/** Puts vmlinuz into `staging` and the modules into `root`; returns the kernel's release. */
+async function installKernel(staging: string, root: string, debian: Debian, step: Step): Promise<string> {
+  const apt = await debian.root("trixie");
+  const image = (await apt.dependencies(KERNEL_METAPACKAGE)).find((name) => /^linux-image-\d/.test(name));
+  if (image === undefined) throw noKernel(`Debian's ${KERNEL_METAPACKAGE} names no kernel`);
+  const unpacked = join(staging, "kernel-package");
+  await unpack(await apt.download({ packages: [image], withDependencies: false }, step), unpacked, step);
+
+  const vmlinuz = (await readdir(join(unpacked, "boot"))).find((name) => name.startsWith("vmlinuz-"));
+  if (vmlinuz === undefined) throw noKernel(`${image} has no boot/vmlinuz`);
+  const release = vmlinuz.slice("vmlinuz-".length);
+  await rename(join(unpacked, "boot", vmlinuz), join(staging, GuestFiles.kernel));
+
+  step.update("kernel modules");
+  const folder = join(GuestLayout.kernelModules, release);
+  const modules = await copyModules(
+    await existing(join(unpacked, folder), join(unpacked, "lib/modules", release)),
+    join(root, folder),
+    GUEST_MODULES,
+    [join(root, "usr/bin/busybox"), "unxz", "-c"],
+  );
+  await writeFile(join(root, GuestLayout.moduleList), modules.map((path) => `/${folder}/${path}\n`).join(""));
+  await rm(unpacked, { recursive: true });
+  return release;
+}
+
+async function copyKoffi(nodeModules: string, target: string): Promise<void> {
+  for (const file of KOFFI_FILES) {
+    await mkdir(dirname(join(target, file)), { recursive: true });
+    await cp(join(nodeModules, file), join(target, file));
+  }
+  for (const file of ["package.json", "index.js", "linux_x64/koffi.node"]) {
+    await mkdir(dirname(join(target, KOFFI_NATIVE, file)), { recursive: true });
+    await cp(join(nodeModules, KOFFI_NATIVE, file), join(target, KOFFI_NATIVE, file));
+  }
+}
+
+/** Changes with the Node.js executable and with the native module. */
+async function identityOf(node: string, nodeModules: string): Promise<string> {
+  const { size, mtimeMs } = await stat(node);
+  const koffi = await readFile(join(nodeModules, "koffi/package.json"), "utf8");
+  return `${process.versions.node} ${size} ${mtimeMs} ${createHash("sha256").update(koffi).digest("hex")}`;
+}
+
+async function existing(first: string, second: string): Promise<string> {
+  return stat(first).then(
+    () => first,
+    () => second,
+  );
+}
+
+function noKernel(found: string): SetupError {
+  return new SetupError({ found, needed: "a guest kernel: linux-image of Debian 13, flavour cloud-amd64" });
+}

@@ -1,0 +1,95 @@
+/*
+ * Preloaded into QEMU 11.1: lets a vhost-user back end hand it read-only file descriptors for shared memory regions.
+ *
+ * For a VHOST_USER_BACKEND_SHMEM_MAP message QEMU 11.1 maps the descriptor that came with it PROT_READ|PROT_WRITE, whatever
+ * the message's flags say, and refuses a range that reaches past the end of the file. A descriptor that was opened O_RDONLY
+ * can therefore never be mapped, and one that was opened O_RDWR must not be handed out for a file that others share. This
+ * library changes both, for marked descriptors and no others:
+ *
+ *   mmap, mmap64     a shared mapping of a marked descriptor is made without PROT_WRITE
+ *   lseek, lseek64   SEEK_END of a marked descriptor reports a size that no range exceeds
+ *
+ * A descriptor is marked when it is open O_RDONLY and its F_SETSIG signal is MARK_SIGNAL. The kernel keeps that signal with
+ * the open file description, so the mark travels with the descriptor over a UNIX socket; setting it needs no privilege, and
+ * QEMU sets it nowhere. The back end sets it with fcntl(fd, F_SETSIG, 61).
+ *
+ * The kernel enforces the result: memory mapped so cannot be written through, by the guest or by anyone else. A page past
+ * the end of the file raises SIGBUS when it is touched, as mmap(2) says.
+ *
+ * Build: cc -O2 -fPIC -shared -o shmem-preload.so shmem-preload.c
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+enum { MARK_SIGNAL = 61 };
+
+/* More than the size of any file system's largest file that could be mapped, and far from overflowing an addition. */
+#define SIZE_BEYOND_ANY_RANGE ((off64_t)1 << 62)
+
+_Static_assert(sizeof(off_t) == sizeof(off64_t), "off_t has 64 bits on every host that QEMU 11.1 supports");
+
+typedef void *mmap_function(void *, size_t, int, int, int, off64_t);
+typedef off64_t lseek_function(int, off64_t, int);
+
+static mmap_function *next_mmap;
+static lseek_function *next_lseek;
+
+/* Both are resolved before main, while there is one thread; a constructor of another library may call in still earlier. */
+__attribute__((constructor)) static void resolve(void)
+{
+    if (!next_mmap)
+        next_mmap = (mmap_function *)dlsym(RTLD_NEXT, "mmap64");
+    if (!next_lseek)
+        next_lseek = (lseek_function *)dlsym(RTLD_NEXT, "lseek64");
+    if (!next_mmap || !next_lseek)
+        abort();
+}
+
+/* Leaves errno as it was: the functions below must not change it where the originals would not. */
+static int is_marked(int fd)
+{
+    int saved_errno = errno;
+    int flags = fcntl(fd, F_GETFL);
+    int marked = flags >= 0 && (flags & O_ACCMODE) == O_RDONLY && fcntl(fd, F_GETSIG) == MARK_SIGNAL;
+
+    errno = saved_errno;
+    return marked;
+}
+
+EXPORT void *mmap64(void *address, size_t length, int protection, int flags, int fd, off64_t offset)
+{
+    if (!next_mmap)
+        resolve();
+    if ((flags & MAP_SHARED) && !(flags & MAP_ANONYMOUS) && (protection & PROT_WRITE) && is_marked(fd))
+        protection &= ~PROT_WRITE;
+    return next_mmap(address, length, protection, flags, fd, offset);
+}
+
+EXPORT void *mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset)
+{
+    return mmap64(address, length, protection, flags, fd, offset);
+}
+
+EXPORT off64_t lseek64(int fd, off64_t offset, int whence)
+{
+    off64_t position;
+
+    if (!next_lseek)
+        resolve();
+    position = next_lseek(fd, offset, whence);
+    if (whence == SEEK_END && position >= 0 && is_marked(fd))
+        return SIZE_BEYOND_ANY_RANGE;
+    return position;
+}
+
+EXPORT off_t lseek(int fd, off_t offset, int whence)
+{
+    return lseek64(fd, offset, whence);
+}

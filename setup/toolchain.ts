@@ -1,0 +1,35 @@
+import { randomBytes } from "node:crypto";
+import { readFile, rename, writeFile } from "node:fs/promises";
+
+/** The programs and files that a sandbox is made with; toolchain.json in the private directory holds it for other programs. */
+export interface Toolchain {
+  readonly qemu: {
+    /** Command line that starts QEMU; the options of a VM follow it. */
+    readonly argv: readonly string[];
+    /** Set in QEMU's environment in addition. */
+    readonly env: Readonly<Record<string, string>>;
+    readonly version: string;
+  };
+  /** Bootable kernel image. */
+  readonly kernel: string;
+  /** The guest OS directory. */
+  readonly guestRoot: string;
+  /** The library that {@link qemu} is started with for read-only maps. */
+  readonly shmemPreload: string;
+  /** File name for QEMU's `-bios`. */
+  readonly firmware: string;
+  readonly runc: string;
+  /** By series: "machine" for the one that was on the machine already. */
+  readonly containerd: Readonly<
+    Record<string, { readonly daemon: string; readonly ctr: string; readonly version: string }>
+  >;
+}
+
+/** Replaces `file` in one step; leaves it untouched when it says the same already. */
+export async function writeIfChanged(file: string, contents: string): Promise<void> {
+  const present = await readFile(file, "utf8").catch(() => undefined);
+  if (present === contents) return;
+  const temporary = `${file}.${randomBytes(4).toString("hex")}`;
+  await writeFile(temporary, contents);
+  await rename(temporary, file);
+}
