@@ -1,0 +1,251 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { createHash, randomBytes } from "node:crypto";
+import { closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { ShimError, StatusCode } from "../error.js";
+import type { Logger } from "../log/logger.js";
+import { type GuestStreams, ProcessIo } from "./process-io.js";
+
+const SILENT: Logger = { error() {}, warn() {}, info() {}, debug() {} };
+const EOF = new Uint8Array(0);
+
+let directory: string;
+let children: ChildProcess[];
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "kata-fs-stdio-"));
+  children = [];
+});
+afterEach(() => {
+  for (const child of children) child.kill("SIGKILL");
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function fifo(name: string): string {
+  const path = join(directory, name);
+  execFileSync("mkfifo", [path]);
+  return path;
+}
+
+/** Runs a shell command beside the test, as a client of containerd would; resolves with what it printed. */
+function client(script: string): Promise<string> {
+  const child = spawn("sh", ["-c", script], { cwd: directory, stdio: ["ignore", "pipe", "inherit"] });
+  children.push(child);
+  let printed = "";
+  child.stdout.on("data", (data: Buffer) => {
+    printed += data.toString();
+  });
+  return new Promise((resolve) => child.on("close", () => resolve(printed.trim())));
+}
+
+/** A process in the guest that prints `chunks` and keeps what it is given. */
+class FakeProcess implements GuestStreams {
+  readonly input: Buffer[] = [];
+  readonly inputEnded: Promise<void>;
+  #endInput = () => {};
+  takesAtMost = Number.POSITIVE_INFINITY;
+
+  constructor(
+    readonly chunks: Iterator<Uint8Array> = [].values(),
+    readonly whenOutputEnds: () => Promise<Uint8Array> = async () => EOF,
+  ) {
+    this.inputEnded = new Promise((resolve) => {
+      this.#endInput = resolve;
+    });
+  }
+
+  async readStdout(maxBytes: number): Promise<Uint8Array> {
+    const { done, value } = this.chunks.next();
+    if (done === true) return this.whenOutputEnds();
+    assert.ok(value.length <= maxBytes);
+    return value;
+  }
+
+  readStderr(): Promise<Uint8Array> {
+    return this.whenOutputEnds();
+  }
+
+  async writeStdin(data: Uint8Array): Promise<number> {
+    const taken = Math.min(data.length, this.takesAtMost);
+    this.input.push(Buffer.from(data.subarray(0, taken)));
+    return taken;
+  }
+
+  async closeStdin(): Promise<void> {
+    this.#endInput();
+  }
+}
+
+function open(stdio: Partial<Record<"stdin" | "stdout" | "stderr", string>>, terminal = false): ProcessIo {
+  return new ProcessIo({ stdin: "", stdout: "", stderr: "", terminal, ...stdio }, SILENT);
+}
+
+test("64 MiB pass a fifo unchanged, and the reader gets its end of file", async () => {
+  const stdout = fifo("stdout");
+  const printed = client("sha256sum < stdout | cut -d ' ' -f 1");
+  const block = randomBytes(32 * 1024);
+  const hash = createHash("sha256");
+  function* blocks(): Generator<Uint8Array> {
+    for (let i = 0; i < 2048; i++) {
+      block.writeUInt32LE(i);
+      const copy = Buffer.from(block);
+      hash.update(copy);
+      yield copy;
+    }
+  }
+  const io = open({ stdout });
+  io.attach(new FakeProcess(blocks()));
+  await io.finished();
+  assert.equal(await printed, hash.digest("hex"));
+  io.close();
+});
+
+test("a client that does not read makes the guest wait, nobody else, and loses nothing", async () => {
+  const stdout = fifo("stdout");
+  const printed = client("exec 5<stdout; sleep 1; wc -c <&5");
+  await sleep(100);
+  let reads = 0;
+  function* chunks(): Generator<Uint8Array> {
+    for (; reads < 16; reads++) yield new Uint8Array(32 * 1024);
+  }
+  const io = open({ stdout });
+  io.attach(new FakeProcess(chunks()));
+  await sleep(300);
+  // The fifo holds two chunks, the socket's write a third, and a fourth has been read ahead.
+  assert.ok(reads <= 5, `${reads} chunks were taken from the guest`);
+  await io.drain(100);
+  await io.finished();
+  assert.equal(await printed, String(16 * 32 * 1024));
+  io.close();
+});
+
+test("the last output reaches a client that reads only after the guest's stream failed", async () => {
+  const stdout = fifo("stdout");
+  const printed = client("exec 5<stdout; sleep 0.5; wc -c <&5");
+  await sleep(100);
+  const chunks = Array.from({ length: 4 }, () => new Uint8Array(32 * 1024));
+  const io = open({ stdout });
+  io.attach(new FakeProcess(chunks.values(), () => Promise.reject(new Error("the VM died"))));
+  await io.finished();
+  io.close();
+  assert.equal(await printed, String(4 * 32 * 1024));
+});
+
+test("stdin reaches the process; it ends with CloseIO, after the last byte, not with the client", async () => {
+  const stdin = fifo("stdin");
+  const process = new FakeProcess();
+  process.takesAtMost = 1000;
+  const io = open({ stdin });
+  io.attach(process);
+  await client("head -c 100000 /dev/zero > stdin");
+  await sleep(100);
+  assert.equal(await Promise.race([process.inputEnded.then(() => "ended"), sleep(100, "open")]), "open");
+  await client("printf end > stdin");
+  io.closeStdin();
+  await process.inputEnded;
+  assert.equal(Buffer.concat(process.input).toString("latin1"), `${"\0".repeat(100_000)}end`);
+  io.close();
+});
+
+test("CloseIO before the client has written waits for the client", async () => {
+  const stdin = fifo("stdin");
+  const process = new FakeProcess();
+  const io = open({ stdin });
+  io.attach(process);
+  const writer = client("exec 5>stdin; sleep 0.4; printf late >&5");
+  await sleep(200);
+  io.closeStdin();
+  await process.inputEnded;
+  assert.equal(Buffer.concat(process.input).toString(), "late");
+  await writer;
+  io.close();
+});
+
+test("a guest that claims to take more than it was given is not believed", async () => {
+  const stdin = fifo("stdin");
+  const io = open({ stdin });
+  let calls = 0;
+  const liar = new FakeProcess();
+  liar.writeStdin = async (data) => {
+    calls++;
+    return data.length + 1;
+  };
+  io.attach(liar);
+  await client("printf abc > stdin");
+  await sleep(50);
+  assert.equal(calls, 1);
+  await assert.rejects(
+    async () => closeSync(openSync(stdin, constants.O_WRONLY | constants.O_NONBLOCK)),
+    /ENXIO/,
+    "stdin is closed",
+  );
+  io.close();
+});
+
+test("drain gives up on a stream that another process of the guest holds, and closes it", async () => {
+  const stdout = fifo("stdout");
+  const printed = client("cat stdout");
+  const io = open({ stdout });
+  io.attach(new FakeProcess([Buffer.from("hello")].values(), () => new Promise(() => {})));
+  const startedMs = performance.now();
+  await io.drain(300);
+  assert.ok(performance.now() - startedMs < 1_000);
+  assert.equal(await printed, "hello");
+  io.close();
+});
+
+test("drain gives up on a client that does not read, but lets it catch up", async () => {
+  const stdout = fifo("stdout");
+  const printed = client("exec 5<stdout; sleep 0.8; wc -c <&5");
+  await sleep(100);
+  const io = open({ stdout });
+  const chunks = Array.from({ length: 8 }, () => new Uint8Array(32 * 1024));
+  io.attach(new FakeProcess(chunks.values()));
+  await io.drain(200);
+  await io.finished();
+  assert.equal(await printed, String(8 * 32 * 1024));
+  io.close();
+});
+
+test("a terminal has no stderr", () => {
+  const io = open({ stdout: fifo("stdout"), stderr: join(directory, "missing") }, true);
+  io.close();
+});
+
+test("a log file is appended to", async () => {
+  const log = join(directory, "deep", "out.log");
+  for (const text of ["one ", "two"]) {
+    const io = open({ stdout: `file://${log}` });
+    io.attach(new FakeProcess([Buffer.from(text)].values()));
+    await io.finished();
+    io.close();
+  }
+  assert.equal(readFileSync(log, "utf8"), "one two");
+});
+
+test("a file as stdin", async () => {
+  const stdin = join(directory, "input");
+  writeFileSync(stdin, "text");
+  const process = new FakeProcess();
+  const io = open({ stdin });
+  io.attach(process);
+  await process.inputEnded;
+  assert.equal(Buffer.concat(process.input).toString(), "text");
+  io.close();
+});
+
+test("a fifo that is missing is named, and the others are not left open", async () => {
+  const stdout = fifo("stdout");
+  const printed = client("cat stdout; echo closed");
+  await sleep(100);
+  const stderr = join(directory, "missing");
+  assert.throws(
+    () => open({ stdout, stderr }),
+    (error) =>
+      error instanceof ShimError && error.code === StatusCode.NOT_FOUND && error.message.includes(stderr),
+  );
+  assert.equal(await printed, "closed");
+});
