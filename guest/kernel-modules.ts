@@ -6,35 +6,40 @@ import { promisify } from "node:util";
 const MODULE_FILE = /([^/]+)\.ko(\.xz)?$/;
 
 /**
- * Copies the modules `wanted` of a kernel and what they depend on from `source` (the kernel's module folder) to `target`,
- * decompressed with `unxz` (a command that reads a file name and writes to its standard output). Built-in modules and
- * names that this kernel does not know as modules are left out.
+ * Copies the modules of `groups` (by name) of a kernel and what they depend on from `source` (the kernel's module folder)
+ * to `target`, decompressed with `unxz` (a command that reads a file name and writes to its standard output). Built-in
+ * modules and names that this kernel does not know as modules are left out.
  *
- * @returns the files relative to `target`, in the order in which they can be loaded.
+ * @returns for each group the files relative to `target` that no earlier group has, in the order in which they can be loaded.
  */
 export async function copyModules(
   source: string,
   target: string,
-  wanted: readonly string[],
+  groups: readonly (readonly string[])[],
   unxz: readonly string[],
-): Promise<string[]> {
+): Promise<string[][]> {
   const files = await moduleFiles(source);
-  const loadOrder: string[] = [];
   const visited = new Set<string>();
 
-  const add = async (name: string): Promise<void> => {
+  const add = async (name: string, loadOrder: string[]): Promise<void> => {
     const file = files.get(normalise(name));
     if (file === undefined || visited.has(file)) return;
     visited.add(file);
     const contents = await readModule(file, unxz);
-    for (const dependency of dependenciesOf(contents)) await add(dependency);
+    for (const dependency of dependenciesOf(contents)) await add(dependency, loadOrder);
     const path = relative(source, file).replace(/\.xz$/, "");
     await mkdir(dirname(join(target, path)), { recursive: true });
     await writeFile(join(target, path), contents);
     loadOrder.push(path);
   };
-  for (const name of wanted) await add(name);
-  return loadOrder;
+
+  const result: string[][] = [];
+  for (const group of groups) {
+    const loadOrder: string[] = [];
+    for (const name of group) await add(name, loadOrder);
+    result.push(loadOrder);
+  }
+  return result;
 }
 
 /**

@@ -6,19 +6,18 @@ export const GuestLayout = {
   node: "usr/lib/kata-fs/node",
   agentBundle: "usr/lib/kata-fs/agent.cjs",
   nodeModules: "usr/lib/kata-fs/node_modules",
-  /** Kernel modules to load at boot, one absolute path a line, dependencies first. */
+  /**
+   * Kernel modules to load, one absolute path a line, dependencies first: those of {@link GUEST_MODULES.atBoot}, an empty
+   * line, those of {@link GUEST_MODULES.onDemand}.
+   */
   moduleList: "usr/lib/kata-fs/modules",
   kernelModules: "usr/lib/modules",
 } as const;
 
-/**
- * Modules that the agent and containers need: vsock for the agent's connection, overlay for layered root file systems,
- * a network device, and what container network and cgroup set-up commonly asks for.
- */
-export const GUEST_MODULES: readonly string[] = [
-  "vmw_vsock_virtio_transport",
-  "overlay",
-  "virtio_net",
-  "virtio_rng",
-  "af_packet",
-];
+/** Kernel modules of the guest; what they depend on comes with them. */
+export const GUEST_MODULES = {
+  /** What the agent's connection and layered root file systems need. Each one costs start-up time. */
+  atBoot: ["vmw_vsock_virtio_transport", "overlay"],
+  /** Loaded by the agent when a sandbox asks for what they do. */
+  onDemand: ["virtio_net", "virtio_rng"],
+} as const;

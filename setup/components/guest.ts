@@ -16,10 +16,11 @@ const KERNEL_METAPACKAGE = "linux-image-cloud-amd64";
 
 const OS_PACKAGES = ["busybox-static", "crun"];
 
-/** Packages of the npm tree that the agent loads rather than bundles: native code, and the files beside it. */
-const KOFFI_FILES = ["koffi/package.json", "koffi/index.cjs", "koffi/src/koffi/index.cjs"];
+/** What the agent loads from the npm tree rather than from its bundle: koffi's CommonJS files and its native module. */
+const KOFFI = "koffi";
 const KOFFI_NATIVE = "@koromix/koffi-linux-x64";
 const KOFFI_ADDON = join(KOFFI_NATIVE, "linux_x64/koffi.node");
+const LOADED_AT_RUN_TIME = /\/(package\.json|index\.js|[^/]+\.cjs|linux_x64\/koffi\.node)$/;
 
 /** Names in the guest component's directory. */
 export const GuestFiles = { kernel: "vmlinuz", root: "root" } as const;
@@ -42,7 +43,7 @@ export async function guestComponent(
     title: "guest kernel and OS directory",
     directory,
     recipe: JSON.stringify([
-      4,
+      6,
       KERNEL_METAPACKAGE,
       OS_PACKAGES,
       GUEST_MODULES,
@@ -101,22 +102,22 @@ async function installKernel(staging: string, root: string, debian: Debian, step
   const modules = await copyModules(
     await existing(join(unpacked, folder), join(unpacked, "lib/modules", release)),
     join(root, folder),
-    GUEST_MODULES,
+    [GUEST_MODULES.atBoot, GUEST_MODULES.onDemand],
     [join(root, "usr/bin/busybox"), "unxz", "-c"],
   );
-  await writeFile(join(root, GuestLayout.moduleList), modules.map((path) => `/${folder}/${path}\n`).join(""));
+  const list = modules.map((group) => group.map((path) => `/${folder}/${path}\n`).join(""));
+  await writeFile(join(root, GuestLayout.moduleList), list.join("\n"));
   await rm(unpacked, { recursive: true });
   return release;
 }
 
 async function copyKoffi(nodeModules: string, target: string): Promise<void> {
-  for (const file of KOFFI_FILES) {
-    await mkdir(dirname(join(target, file)), { recursive: true });
-    await cp(join(nodeModules, file), join(target, file));
-  }
-  for (const file of ["package.json", "index.js", "linux_x64/koffi.node"]) {
-    await mkdir(dirname(join(target, KOFFI_NATIVE, file)), { recursive: true });
-    await cp(join(nodeModules, KOFFI_NATIVE, file), join(target, KOFFI_NATIVE, file));
+  for (const name of [KOFFI, KOFFI_NATIVE]) {
+    const files = await readdir(join(nodeModules, name), { recursive: true, encoding: "utf8" });
+    for (const file of files.filter((file) => LOADED_AT_RUN_TIME.test(`/${file}`))) {
+      await mkdir(dirname(join(target, name, file)), { recursive: true });
+      await cp(join(nodeModules, name, file), join(target, name, file));
+    }
   }
 }
 
