@@ -1,0 +1,36 @@
+import { SysError } from "../lib/sys/errno.js";
+
+/** Why a call failed, by the gRPC status name that goes on the wire. */
+export type AgentErrorCode =
+  | "INVALID_ARGUMENT"
+  | "NOT_FOUND"
+  | "ALREADY_EXISTS"
+  | "FAILED_PRECONDITION"
+  | "UNIMPLEMENTED"
+  | "INTERNAL";
+
+/** A call of the agent's protocol that failed. The message goes to the caller, the cause only to the log. */
+export class AgentError extends Error {
+  override readonly name = "AgentError";
+
+  constructor(
+    readonly code: AgentErrorCode,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+
+  /** Anything thrown, as an AgentError: what has no code of its own is INTERNAL. */
+  static from(error: unknown): AgentError {
+    if (error instanceof AgentError) return error;
+    const message = error instanceof Error ? error.message : String(error);
+    return new AgentError("INTERNAL", message, { cause: error });
+  }
+}
+
+/** Whether `error` is a failed system call, of Node's or of our own binding, with this errno name. */
+export function hasErrno(error: unknown, code: string): boolean {
+  if (error instanceof SysError) return error.code === code;
+  return error instanceof Error && "code" in error && error.code === code;
+}
