@@ -32,6 +32,13 @@ export class CommandError extends Error {
   }
 }
 
+const running = new Set<ChildProcess>();
+
+/** Ends the commands that run now; whoever waits for one sees it fail. */
+export function endRunningCommands(): void {
+  for (const child of running) child.kill("SIGTERM");
+}
+
 /**
  * Runs a command to its end and collects what it prints.
  *
@@ -51,6 +58,8 @@ export async function capture(
   if (options.onStatusLine && status) {
     createInterface({ input: status as Readable }).on("line", options.onStatusLine);
   }
+  running.add(child);
+  child.once("close", () => running.delete(child));
   const stdout = collect(child.stdout);
   const stderr = collect(child.stderr);
   const code = await exitOf(child, command);

@@ -1,40 +1,75 @@
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { endRunningCommands } from "./command.js";
 import { privateDirectory } from "./private-directory.js";
 import { createProgress, formatSeconds } from "./progress.js";
+import { parseRunRequest } from "./run/arguments.js";
+import { runContainer } from "./run/run.js";
 import { setUp } from "./set-up.js";
 import { SetupError } from "./setup-error.js";
+import type { Toolchain } from "./toolchain.js";
+
+const USAGE = "set-up [--containerd=SERIES|all], or start [-it] [COMMAND …]";
 
 /** The file that runs: this one, or the bundle in dist/. The repository is the parent of its folder either way. */
 const thisFile = fileURLToPath(import.meta.url);
 const project = resolve(dirname(thisFile), "..");
+const progress = createProgress(process.stdout);
 
 /**
- * The command behind `npm start` and `npm test`:
+ * What is behind `npm start` and the set-up of `npm test`; the caller holds the lock of the private directory.
  *
- *   set-up [--all]
- *
+ * @param argv `set-up` or `start` and their arguments, see {@link USAGE}.
  * @returns the exit status.
  */
 export async function main(argv: readonly string[]): Promise<number> {
+  const interruption = new AbortController();
+  const interrupt = (signal: NodeJS.Signals) => {
+    if (interruption.signal.aborted) return; // It is cleaning up already.
+    endRunningCommands();
+    interruption.abort(signal);
+  };
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  for (const signal of signals) process.on(signal, interrupt);
   try {
-    const [command, ...rest] = argv;
-    if (command === "set-up") {
-      const { values } = parseArgs({ args: rest, options: { all: { type: "boolean", default: false } } });
-      const started = performance.now();
-      const directory = privateDirectory();
-      const progress = createProgress(process.stdout);
-      await setUp({ directory, project, everyContainerd: values.all, progress });
-      console.log(`set-up complete in ${directory.path} (${formatSeconds(performance.now() - started)})`);
-      return 0;
-    }
-    throw new SetupError({ found: `the command ${command ?? "(none)"}`, needed: "set-up" });
+    return await dispatch(argv, interruption.signal);
   } catch (error) {
-    if (!(error instanceof SetupError)) throw error;
-    console.error(`kata-fs: ${error.message}`);
+    if (interruption.signal.aborted) console.error(`kata-fs: ended by ${interruption.signal.reason}`);
+    else if (error instanceof SetupError) console.error(`kata-fs: ${error.message}`);
+    else throw error;
     return 1;
+  } finally {
+    for (const signal of signals) process.off(signal, interrupt);
   }
+}
+
+async function dispatch([command, ...words]: readonly string[], signal: AbortSignal): Promise<number> {
+  if (command === "set-up" && words.length <= 1) {
+    const [option = "--containerd=any"] = words;
+    const wanted = /^--containerd=(.+)$/.exec(option)?.[1];
+    if (wanted === undefined) throw new SetupError({ found: `the option ${option}`, needed: USAGE });
+    await setUpAndTell(wanted);
+    return 0;
+  }
+  if (command === "start") {
+    const request = parseRunRequest(words);
+    const directory = privateDirectory();
+    const { KATA_FS_CONTAINERD: wanted = "any", KATA_FS_CONFIG: configFile = directory.configFile } =
+      process.env;
+    const toolchain = await setUpAndTell(wanted);
+    const [containerd] = Object.values(toolchain.containerd);
+    if (containerd === undefined) throw new Error("set-up returned no containerd");
+    return runContainer(request, { directory, project, toolchain, containerd, configFile, progress, signal });
+  }
+  throw new SetupError({ found: `the command ${command ?? "(none)"}`, needed: USAGE });
+}
+
+async function setUpAndTell(containerd: string): Promise<Toolchain> {
+  const started = performance.now();
+  const directory = privateDirectory();
+  const toolchain = await setUp({ directory, project, containerd, progress });
+  console.log(`set-up: all in ${directory.path} (${formatSeconds(performance.now() - started)})`);
+  return toolchain;
 }
 
 if (process.argv[1] === thisFile) {

@@ -20,7 +20,8 @@ export interface PrivateDirectory {
 
 /** `$KATA_FS_DIR`, /opt/kata-fs by default. */
 export function privateDirectory(env: NodeJS.ProcessEnv = process.env): PrivateDirectory {
-  const path = resolve(env["KATA_FS_DIR"] ?? "/opt/kata-fs");
+  const { KATA_FS_DIR = "/opt/kata-fs" } = env;
+  const path = resolve(KATA_FS_DIR);
   return {
     path,
     apt: join(path, ".apt"),

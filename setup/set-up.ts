@@ -3,11 +3,11 @@ import { join } from "node:path";
 import { install, isStagingName } from "./component.js";
 import {
   adequateSystemContainerd,
-  CONTAINERD_SERIES,
+  type Containerd,
   containerdComponent,
-  DEFAULT_SERIES,
   privateContainerd,
   runcComponent,
+  seriesFor,
 } from "./components/containerd.js";
 import { GuestFiles, guestComponent, installAgent } from "./components/guest.js";
 import { adequateSystemQemu, privateQemu, probeQemu, type Qemu, qemuComponent } from "./components/qemu.js";
@@ -22,8 +22,11 @@ export interface SetUpOptions {
   readonly directory: PrivateDirectory;
   /** The repository, built. */
   readonly project: string;
-  /** True for every containerd that the tests cover; otherwise one is enough. */
-  readonly everyContainerd: boolean;
+  /**
+   * Which containerd is wanted: a series such as "1.6", "all" that the tests cover, or "any": the machine's own if it will
+   * do, a private one otherwise.
+   */
+  readonly containerd: string;
   readonly progress: Progress;
 }
 
@@ -79,16 +82,17 @@ async function setUpQemu({ directory, progress }: SetUpOptions, debian: Debian):
 }
 
 async function setUpContainerd(
-  { directory, progress, everyContainerd }: SetUpOptions,
+  { directory, progress, containerd: wanted }: SetUpOptions,
   debian: Debian,
 ): Promise<Toolchain["containerd"]> {
-  const found: Record<string, Toolchain["containerd"][string]> = {};
-  const system = await adequateSystemContainerd();
-  if (system !== undefined) found["machine"] = system;
-  for (const [series, release] of Object.entries(CONTAINERD_SERIES)) {
-    if (!everyContainerd && (system !== undefined || series !== DEFAULT_SERIES)) continue;
+  if (wanted === "any") {
+    const system = await adequateSystemContainerd();
+    if (system !== undefined) return { machine: system };
+  }
+  const found: Record<string, Containerd> = {};
+  for (const series of seriesFor(wanted)) {
     const target = directory.containerd(series);
-    await install(containerdComponent(target, series, release, debian), progress);
+    await install(containerdComponent(target, series, debian), progress);
     found[series] = await privateContainerd(target);
   }
   return found;

@@ -4,6 +4,7 @@ import { CommandError, capture, run } from "../command.js";
 import type { Component } from "../component.js";
 import type { Debian, Release } from "../debian/suites.js";
 import { unpack } from "../debian/unpack.js";
+import { SetupError } from "../setup-error.js";
 
 /** A containerd and its client. */
 export interface Containerd {
@@ -14,25 +15,43 @@ export interface Containerd {
   readonly version: string;
 }
 
-/** The series that the tests cover, and the Debian release that has each. */
-export const CONTAINERD_SERIES: Readonly<Record<string, Release>> = {
-  "1.6": "bookworm",
-  "1.7": "trixie",
-  "2.1": "sid",
-};
+/** The series that kata-fs is tested with, and the Debian release that has each. */
+const SERIES: ReadonlyMap<string, Release> = new Map([
+  ["1.6", "bookworm"],
+  ["1.7", "trixie"],
+  ["2.1", "sid"],
+]);
 
-/** The series of the demonstration where the machine has no containerd. */
-export const DEFAULT_SERIES = "1.7";
+const DEFAULT_SERIES = "1.7";
+
+/**
+ * The series meant by "all", "any" or the name of one.
+ *
+ * @throws SetupError when there is no such series.
+ */
+export function seriesFor(wanted: string): readonly string[] {
+  if (wanted === "all") return [...SERIES.keys()];
+  if (wanted === "any") return [DEFAULT_SERIES];
+  releaseOf(wanted);
+  return [wanted];
+}
+
+function releaseOf(series: string): Release {
+  const release = SERIES.get(series);
+  if (release === undefined) {
+    throw new SetupError({
+      found: `containerd ${series}`,
+      needed: `one of ${[...SERIES.keys()].join(", ")}`,
+    });
+  }
+  return release;
+}
 
 const OLDEST_MAJOR_MINOR = /^(1\.[67]|[2-9]\.\d+)/;
 
 /** containerd of one series: its binaries need nothing but a C library, so no dependency is fetched. */
-export function containerdComponent(
-  directory: string,
-  series: string,
-  release: Release,
-  debian: Debian,
-): Component {
+export function containerdComponent(directory: string, series: string, debian: Debian): Component {
+  const release = releaseOf(series);
   return {
     title: `containerd ${series}`,
     directory,

@@ -42,8 +42,8 @@ export async function shmemPreloadComponent(directory: string, source: string): 
 }
 
 async function findCompiler(): Promise<string> {
-  const own = process.env["CC"];
-  const candidates = own === undefined || own === "" ? COMPILERS : [own, ...COMPILERS];
+  const { CC: own = "" } = process.env;
+  const candidates = own === "" ? COMPILERS : [own, ...COMPILERS];
   for (const compiler of candidates) {
     try {
       await run([compiler, "--version"]);

@@ -1,0 +1,98 @@
+import type { GuestFacts, Mount } from "./facts.js";
+import { SAMPLE_BYTES } from "./sample-file.js";
+import type { SandboxReport } from "./sandbox-report.js";
+
+/** Everything measured in one run. */
+export interface Measurements {
+  readonly hostKernel: string;
+  /** MD5 of the sample file as it was made on the host. */
+  readonly sampleMd5: string;
+  readonly guest: GuestFacts;
+  readonly report: SandboxReport;
+}
+
+/** One claim about the run, judged by its measurements. */
+export interface Claim {
+  readonly title: string;
+  readonly holds: boolean;
+  /** What was measured. */
+  readonly evidence: string;
+}
+
+/** The guest's folder under which the agent mounts the sandbox's share. */
+const SHARE_MOUNT = "/run/kata-containers/shared/containers/";
+const SHARE_SOURCE = "kataShared";
+
+/** Of the sample file's bytes, as many may pass the daemon or the page cache: programs and directories do, too. */
+const ALLOWED_SHARE = 0.1;
+
+const MEBIBYTE = 2 ** 20;
+
+/** Judges a run of the demonstration. */
+export function judge(measurements: Measurements): Claim[] {
+  return [kernelIsTheGuests, rootIsLayeredOnDax, fileWasReadByDax, pageCacheStayedEmpty].map((claim) =>
+    claim(measurements),
+  );
+}
+
+function kernelIsTheGuests({ hostKernel, guest }: Measurements): Claim {
+  return {
+    title: "kernel",
+    holds: guest.kernel !== "" && guest.kernel !== hostKernel,
+    evidence: `${guest.kernel} in the guest, ${hostKernel} on the host`,
+  };
+}
+
+/**
+ * The container sees its root as an overlay with paths of the guest, and another part of the share as a virtiofs mount: the
+ * lower layers lie on that same file system.
+ */
+function rootIsLayeredOnDax({ guest }: Measurements): Claim {
+  const root = guest.mounts.findLast(({ point }) => point === "/");
+  const share = guest.mounts.find(({ type, source }) => type === "virtiofs" && source === SHARE_SOURCE);
+  const layers = root?.type === "overlay" ? lowerDirectories(root) : [];
+  const dax = share?.options.find((option) => option.startsWith("dax="));
+  const onShare = layers.length > 1 && layers.every((path) => path.startsWith(SHARE_MOUNT));
+  return {
+    title: "root",
+    holds: onShare && (dax === "dax=inode" || dax === "dax=always"),
+    evidence:
+      `${root?.type ?? "no root mount"}, ${layers.length} lower layers` +
+      `${onShare ? ` on ${share?.type ?? "an unknown file system"} ${share?.source ?? ""}` : ""}, ${dax ?? "no DAX"}`,
+  };
+}
+
+function fileWasReadByDax({ guest, report: { share }, sampleMd5 }: Measurements): Claim {
+  const intact = guest.sampleMd5 === sampleMd5;
+  return {
+    title: "DAX",
+    holds:
+      intact &&
+      share.mappedRanges > 0 &&
+      share.mappedBytes >= SAMPLE_BYTES &&
+      share.readBytes <= SAMPLE_BYTES * ALLOWED_SHARE,
+    evidence:
+      `${share.mappedRanges} ranges, ${mebibytes(share.mappedBytes)} mapped; ${mebibytes(SAMPLE_BYTES)} read ` +
+      `${intact ? "with the right" : "with a WRONG"} MD5, ${mebibytes(share.readBytes)} of all reads went through the daemon`,
+  };
+}
+
+function pageCacheStayedEmpty({ guest }: Measurements): Claim {
+  return {
+    title: "page cache",
+    holds: guest.pageCacheGrowthBytes <= SAMPLE_BYTES * ALLOWED_SHARE,
+    evidence: `grew by ${mebibytes(guest.pageCacheGrowthBytes)} in the guest while ${mebibytes(SAMPLE_BYTES)} were read`,
+  };
+}
+
+function lowerDirectories({ options }: Mount): string[] {
+  // Kernels since 6.8 show one lowerdir+ option a layer when they were given so; older ones a list.
+  return options.flatMap((option) => {
+    const [key, value = ""] = option.split("=", 2);
+    return key === "lowerdir" || key === "lowerdir+" ? value.split(":") : [];
+  });
+}
+
+export function mebibytes(bytes: number): string {
+  return `${(bytes / MEBIBYTE).toFixed(1)} MiB`;
+}

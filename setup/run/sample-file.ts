@@ -1,0 +1,23 @@
+import { createHash } from "node:crypto";
+
+/** Size of the file that the demonstration reads: well above what a page cache grows by for other reasons. */
+export const SAMPLE_BYTES = 160 * 2 ** 20;
+
+const CHUNK_BYTES = 2 ** 20;
+
+/**
+ * The sample file, a mebibyte at a time. No two pages are alike and none is zero, so that neither sparse files nor merged
+ * pages can pass for a read; every run makes the same bytes.
+ */
+export function* sampleChunks(): Generator<Buffer> {
+  const pattern = Buffer.alloc(CHUNK_BYTES);
+  for (let offset = 0; offset < CHUNK_BYTES; offset += 32) {
+    createHash("sha256").update(`kata-fs ${offset}`).digest().copy(pattern, offset);
+  }
+  for (let position = 0; position < SAMPLE_BYTES; position += CHUNK_BYTES) {
+    const chunk = Buffer.from(pattern);
+    for (let page = 0; page < CHUNK_BYTES; page += 4096)
+      chunk.writeBigUInt64LE(BigInt(position + page), page);
+    yield chunk;
+  }
+}
