@@ -31,7 +31,7 @@ find_node() {
       [ -x "$node" ] && break
     done
   fi
-  [ -x "$node" ] || fail "node is not in PATH ($PATH); install Node.js 20 or newer or set KATA_FS_NODE in containerd's environment"
+  [ -x "$node" ] || fail "Node.js not found (${KATA_FS_NODE:-PATH is $PATH}); install Node.js 20 or newer or set KATA_FS_NODE in containerd's environment"
   [ -r "$shim" ] || fail "$shim is missing; run npm run build"
 }
 
@@ -60,6 +60,7 @@ start() {
   # The shim writes its address, or one line that says why there is none, to descriptor 3 and closes it: that ends the
   # command substitution. What a crash of Node itself prints goes to shim.stderr, which `delete` passes on to containerd.
   exec 4<&0
+  export KATA_FS_ANSWER_FD=3
   answer=$(setsid unshare -m --propagation slave "$node" "$shim" "$@" <&4 4<&- 3>&1 >/dev/null 2>shim.stderr &)
   case $answer in
     unix:///*) printf %s "$answer" ;;

@@ -1,0 +1,49 @@
+import { messageOf } from "../error.js";
+import type { Logger } from "../log/logger.js";
+import type { Sandbox } from "./sandbox-port.js";
+
+/** The VM of this shim from Create of its first container on: it ends once, whoever asks first. */
+export class Pod {
+  readonly vmmPid: number;
+  #stopping: Promise<void> | undefined;
+
+  /**
+   * @param id of the container that brought the VM up
+   * @param onEnd called once, when the VM is lost or has been stopped: no process of it runs any more
+   */
+  constructor(
+    readonly id: string,
+    readonly sandbox: Sandbox,
+    private readonly onEnd: () => void,
+    private readonly logger: Logger,
+  ) {
+    this.vmmPid = sandbox.vmmPid;
+    void sandbox.died.then((reason) => {
+      if (this.#stopping !== undefined) return;
+      this.logger.error("the VM is lost", { reason: messageOf(reason) });
+      void this.stop();
+    });
+  }
+
+  get isStopping(): boolean {
+    return this.#stopping !== undefined;
+  }
+
+  /** Ends the VM and all that belongs to it on the host. Resolves when it is gone; what could not be removed is logged. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    const startedMs = performance.now();
+    try {
+      await this.sandbox.stop();
+      this.logger.info("the VM is stopped", { tookMs: Math.round(performance.now() - startedMs) });
+    } catch (error) {
+      // The delete action, which containerd runs last, finds and ends what is left.
+      this.logger.error("the VM did not stop in order", { error: messageOf(error) });
+    }
+    this.onEnd();
+  }
+}

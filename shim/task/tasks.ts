@@ -1,0 +1,289 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { readAnnotations } from "../bundle.js";
+import { type ContainerType, containerTypeOf } from "../container-type.js";
+import { messageOf, ShimError, StatusCode } from "../error.js";
+import type { EventPublisher, RootfsMount } from "../events/task-events.js";
+import type { Logger } from "../log/logger.js";
+import type { StdioConfig } from "../stdio/process-io.js";
+import { Container } from "./container.js";
+import { execProcess, initProcess } from "./guest-process.js";
+import { Pod } from "./pod.js";
+import { type Exit, Process, type ProcessListener, UNKNOWN_EXIT_STATUS } from "./process.js";
+import type { SandboxFactory } from "./sandbox-port.js";
+
+/** How long a client that does not read its container's last output keeps the VM, where that output is. */
+const UNREAD_OUTPUT_LIMIT_MS = 60_000;
+
+/** What Create asks for. */
+export interface CreateTask {
+  readonly id: string;
+  readonly bundle: string;
+  readonly rootfs: readonly RootfsMount[];
+  readonly stdio: StdioConfig;
+  /** Configuration file of the runtime options, if they name one. */
+  readonly configPath: string | undefined;
+}
+
+/** What Exec asks for. */
+export interface ExecTask {
+  readonly id: string;
+  readonly execId: string;
+  /** The OCI process, as its JSON was parsed. */
+  readonly process: unknown;
+  readonly stdio: StdioConfig;
+}
+
+/** What Delete answers. */
+export interface DeletedTask {
+  readonly pid: number;
+  readonly exit: Exit;
+}
+
+export interface TasksOptions {
+  readonly namespace: string;
+  readonly factory: SandboxFactory;
+  readonly events: EventPublisher;
+  readonly logger: Logger;
+}
+
+/**
+ * The containers of this shim and the VM they share, as containerd's task API sees them. Ids that are unknown are refused with
+ * NOT_FOUND, calls that do not fit the state with FAILED_PRECONDITION.
+ */
+export class Tasks {
+  readonly #options: TasksOptions;
+  readonly #containers = new Map<string, Container>();
+  /** Ids between the beginning and the end of their Create. */
+  readonly #creating = new Set<string>();
+  readonly #deleting = new Map<string, Promise<DeletedTask>>();
+  #pod: Pod | undefined;
+
+  constructor(options: TasksOptions) {
+    this.#options = options;
+  }
+
+  /** Whether the shim has anything to serve. */
+  get isEmpty(): boolean {
+    return this.#containers.size === 0 && this.#creating.size === 0;
+  }
+
+  /** QEMU's process, which stands for every process in the VM; 0 before there is one. */
+  get pid(): number {
+    return this.#pod?.vmmPid ?? 0;
+  }
+
+  /** @throws ShimError ALREADY_EXISTS, or what made the creation fail; nothing is left of it then */
+  async create(task: CreateTask): Promise<number> {
+    if (this.#containers.has(task.id) || this.#creating.has(task.id)) {
+      throw new ShimError(StatusCode.ALREADY_EXISTS, `container ${task.id}: already exists`);
+    }
+    this.#creating.add(task.id);
+    try {
+      const type = containerTypeOf(readAnnotations(task.bundle));
+      const pod = type.kind === "pod-container" ? this.#podOf(type.sandboxId) : await this.#startPod(task);
+      const container = await this.#createIn(pod, type, task);
+      this.#containers.set(task.id, container);
+      this.#options.events.publish({
+        topic: "/tasks/create",
+        containerId: task.id,
+        bundle: task.bundle,
+        rootfs: task.rootfs,
+        stdio: task.stdio,
+        pid: pod.vmmPid,
+      });
+      return pod.vmmPid;
+    } finally {
+      this.#creating.delete(task.id);
+    }
+  }
+
+  /** Starts a container, or a process that Exec added to it. */
+  async start(id: string, execId: string): Promise<number> {
+    await this.#container(id).process(execId).start();
+    return this.pid;
+  }
+
+  exec(task: ExecTask): void {
+    const container = this.#container(task.id);
+    container.requireNewExecId(task.execId);
+    if (container.init.status !== "running") {
+      throw new ShimError(
+        StatusCode.FAILED_PRECONDITION,
+        `container ${task.id} is ${container.init.status}, not running`,
+      );
+    }
+    const { containerId, execId, pid } = { containerId: task.id, execId: task.execId, pid: this.pid };
+    const { events } = this.#options;
+    const process = new Process(
+      `process ${execId} of container ${containerId}`,
+      task.stdio,
+      execProcess(this.#runningPod().sandbox, containerId, execId, task.process),
+      {
+        started: () => events.publish({ topic: "/tasks/exec-started", containerId, execId, pid }),
+        exited: (exit) => events.publish({ topic: "/tasks/exit", containerId, id: execId, pid, exit }),
+      },
+      this.#options.logger,
+    );
+    container.addExec(execId, process);
+    events.publish({ topic: "/tasks/exec-added", containerId, execId });
+  }
+
+  /** The record of a process, for State, Wait, Kill, ResizePty and CloseIO. */
+  process(id: string, execId: string): { readonly process: Process; readonly bundle: string } {
+    const container = this.#container(id);
+    return { process: container.process(execId), bundle: container.bundle };
+  }
+
+  /** Forgets a process that has ended or was never started; of a container, everything it has in the VM, too. */
+  async delete(id: string, execId: string): Promise<DeletedTask> {
+    const container = this.#container(id);
+    const process = container.process(execId);
+    if (process.status === "running") {
+      throw new ShimError(
+        StatusCode.FAILED_PRECONDITION,
+        execId === "" ? `container ${id} is running` : `process ${execId} of container ${id} is running`,
+      );
+    }
+    if (execId !== "") {
+      const exit = ended(process);
+      process.io.close();
+      container.removeExec(execId);
+      return { pid: this.pid, exit };
+    }
+    // A client that was cut off in its Delete sends another one.
+    const deletion = this.#deleting.get(id) ?? this.#deleteContainer(container);
+    this.#deleting.set(id, deletion);
+    try {
+      return await deletion;
+    } finally {
+      this.#deleting.delete(id);
+    }
+  }
+
+  /** @throws ShimError NOT_FOUND */
+  requireContainer(id: string): void {
+    this.#container(id);
+  }
+
+  /** Ends the VM, if there is one; resolves when it is gone. */
+  async stop(): Promise<void> {
+    await this.#pod?.stop();
+  }
+
+  #container(id: string): Container {
+    const container = this.#containers.get(id);
+    if (container === undefined) {
+      throw new ShimError(StatusCode.NOT_FOUND, `container ${id}: not found`);
+    }
+    return container;
+  }
+
+  #runningPod(): Pod {
+    if (this.#pod === undefined || this.#pod.isStopping) {
+      throw new ShimError(StatusCode.FAILED_PRECONDITION, "the sandbox is not running");
+    }
+    return this.#pod;
+  }
+
+  #podOf(sandboxId: string): Pod {
+    const pod = this.#runningPod();
+    if (pod.id !== sandboxId) {
+      throw new ShimError(
+        StatusCode.FAILED_PRECONDITION,
+        `this shim serves sandbox ${pod.id}, not ${sandboxId}`,
+      );
+    }
+    return pod;
+  }
+
+  async #startPod(task: CreateTask): Promise<Pod> {
+    const { namespace, factory, logger } = this.#options;
+    if (this.#pod !== undefined || this.#creating.size > 1) {
+      throw new ShimError(
+        StatusCode.FAILED_PRECONDITION,
+        `this shim serves sandbox ${this.#pod?.id ?? "of another Create"} already`,
+      );
+    }
+    const { id, bundle, configPath } = task;
+    const sandbox = await factory.create({ id, namespace, bundle, configPath });
+    this.#pod = new Pod(id, sandbox, () => this.#loseProcesses(), logger);
+    return this.#pod;
+  }
+
+  async #createIn(pod: Pod, type: ContainerType, task: CreateTask): Promise<Container> {
+    const { id, bundle, rootfs, stdio } = task;
+    let init: Process | undefined;
+    try {
+      init = new Process(
+        `container ${id}`,
+        stdio,
+        initProcess(pod.sandbox, id),
+        this.#initListener(pod, type, id),
+        this.#options.logger,
+      );
+      await pod.sandbox.createContainer({ id, bundle, rootfs, terminal: stdio.terminal });
+    } catch (error) {
+      init?.io.close();
+      if (type.kind !== "pod-container") {
+        await pod.stop();
+        this.#pod = undefined;
+      }
+      throw error;
+    }
+    return new Container(id, bundle, type, init);
+  }
+
+  #initListener(pod: Pod, type: ContainerType, containerId: string): ProcessListener {
+    const { events } = this.#options;
+    const pid = pod.vmmPid;
+    return {
+      started: () => events.publish({ topic: "/tasks/start", containerId, pid }),
+      exited: (exit) => {
+        events.publish({ topic: "/tasks/exit", containerId, id: containerId, pid, exit });
+        if (type.kind !== "pod-container") void this.#stopWhenRead(pod, containerId);
+      },
+    };
+  }
+
+  /** The container that the VM was brought up for has ended: the VM follows once the container's last output is out of it. */
+  async #stopWhenRead(pod: Pod, containerId: string): Promise<void> {
+    const limit = new AbortController();
+    const { signal } = limit;
+    const finished = this.#containers.get(containerId)?.init.io.finished();
+    await Promise.race([finished, sleep(UNREAD_OUTPUT_LIMIT_MS, undefined, { signal, ref: false })]);
+    limit.abort();
+    await pod.stop();
+  }
+
+  #loseProcesses(): void {
+    for (const container of this.#containers.values()) {
+      for (const process of container.processes()) process.lost();
+    }
+  }
+
+  async #deleteContainer(container: Container): Promise<DeletedTask> {
+    const pod = this.#pod;
+    const deleted = { pid: this.pid, exit: ended(container.init) };
+    if (container.type.kind !== "pod-container") {
+      await pod?.stop();
+    } else if (pod !== undefined && !pod.isStopping) {
+      try {
+        await pod.sandbox.removeContainer(container.id);
+      } catch (error) {
+        // Its task is over in any case; what is left of it goes with the VM.
+        this.#options.logger.warn(`container ${container.id} is not removed from the VM`, {
+          error: messageOf(error),
+        });
+      }
+    }
+    container.close();
+    this.#containers.delete(container.id);
+    this.#options.events.publish({ topic: "/tasks/delete", containerId: container.id, ...deleted });
+    return deleted;
+  }
+}
+
+/** The exit of a process that does not run; one that was never started counts as ended now. */
+function ended(process: Process): Exit {
+  return process.lastExit ?? { status: UNKNOWN_EXIT_STATUS, exitedAt: new Date() };
+}
