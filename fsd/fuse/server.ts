@@ -1,7 +1,24 @@
+import { Errno } from "../../lib/sys/errno.js";
 import type { ShmemWindow } from "../../lib/vhost-user/shmem.js";
 import type { RequestHandler, SegmentList } from "../../lib/virtio/segment-list.js";
 import type { FsdMetrics } from "../metrics.js";
 import type { CacheMode, DaxMode } from "../passthrough/export-policy.js";
+import { FileSystem } from "../passthrough/file-system.js";
+import { batchForget, forget } from "../passthrough/lookup.js";
+import type { Operation } from "../passthrough/operation.js";
+import { operations } from "../passthrough/operations.js";
+import { SESSION } from "../state.js";
+import {
+  FUSE_KERNEL_VERSION,
+  IN_HEADER_BYTES,
+  INIT_OUT_BYTES,
+  OPCODE_LIMIT,
+  Opcode,
+  OUT_HEADER_BYTES,
+} from "./constants.js";
+import { judgeInit, negotiate, readInit, writeInit } from "./init.js";
+import { FuseReply } from "./reply.js";
+import { FuseRequest } from "./request.js";
 
 /** Where the server reports what an operator should see. A winston logger fits. */
 export interface FsdLog {
@@ -39,13 +56,153 @@ export interface FuseServer extends RequestHandler {
   close(): void;
 }
 
-/** @throws SysError if the root cannot be opened; RangeError for options that do not fit together. */
-export function createFuseServer(_options: FuseServerOptions): FuseServer {
-  return {
-    handle(_queueIndex: number, _head: number, _readable: SegmentList, _writable: SegmentList): number {
+/**
+ * Clears the process's umask: what the guest creates has the mode that the guest decided on.
+ * @throws Error of node:fs if the root cannot be opened; RangeError for options that do not fit together.
+ */
+export function createFuseServer(options: FuseServerOptions): FuseServer {
+  if (options.dax === "always" && !options.readOnly) {
+    throw new RangeError(
+      "dax=always needs a read-only device: files that the guest may write to are not mapped",
+    );
+  }
+  process.umask(0);
+  return new FuseServerImpl(options);
+}
+
+/** The largest errno that a reply may carry. */
+const ERRNO_MAX = 511;
+const INIT_IN_BYTES = 16;
+const INIT_IN_EXTENDED_BYTES = 64;
+/** The reply to a newer major version: the guest reads only the version out of it. */
+const COMPAT_INIT_OUT_BYTES = 8;
+
+class FuseServerImpl implements FuseServer {
+  readonly #fs: FileSystem;
+  readonly #request = new FuseRequest();
+  readonly #reply = new FuseReply();
+  /** By opcode. */
+  readonly #operations: ReadonlyArray<Operation | undefined>;
+  readonly #metrics: FsdMetrics;
+  readonly #log: FsdLog;
+  readonly #hasWindow: boolean;
+  readonly #isPerFileDax: boolean;
+
+  constructor(options: FuseServerOptions) {
+    this.#fs = new FileSystem({ immutableMounts: [], ...options });
+    this.#metrics = options.metrics;
+    this.#log = options.log;
+    this.#hasWindow = this.#fs.dax !== null;
+    this.#isPerFileDax = options.dax === "inode";
+    const own: Record<number, Operation> = {
+      [Opcode.INIT]: () => this.#init(),
+      [Opcode.DESTROY]: () => this.#destroy(),
+    };
+    this.#operations = Array.from({ length: OPCODE_LIMIT }, (_, opcode) => own[opcode] ?? operations[opcode]);
+  }
+
+  handle(_queueIndex: number, _head: number, readable: SegmentList, writable: SegmentList): number {
+    const request = this.#request;
+    let result = request.load(readable, writable);
+    const opcode = request.opcode;
+    const counters = this.#metrics.requestsByOpcode;
+    if (opcode < counters.length) counters[opcode] = (counters[opcode] ?? 0) + 1;
+    if (opcode === Opcode.FORGET || opcode === Opcode.BATCH_FORGET) {
+      if (result === 0) this.#forget(opcode);
       return 0;
-    },
-    reset() {},
-    close() {},
-  };
+    }
+    // Without a header there is nothing to answer to, and without room nothing to answer into.
+    if (readable.byteLength < IN_HEADER_BYTES || writable.byteLength < OUT_HEADER_BYTES) return 0;
+    if (result === 0) result = this.#serve(opcode);
+    return this.#answer(result, writable);
+  }
+
+  reset(): void {
+    this.#fs.reset();
+  }
+
+  close(): void {
+    this.#fs.close();
+  }
+
+  get #isInitialised(): boolean {
+    return this.#fs.state.session.getUint32(SESSION.initialised, true) !== 0;
+  }
+
+  /** @returns the length of the reply's body, or -errno. Never throws: one request that fails must not end the device. */
+  #serve(opcode: number): number {
+    const operation = this.#operations[opcode];
+    if (operation === undefined) return -Errno.ENOSYS;
+    if (opcode !== Opcode.INIT && !this.#isInitialised) return -Errno.ENOTCONN;
+    this.#reply.bodyIsInPlace = false;
+    try {
+      return operation(this.#fs, this.#request, this.#reply);
+    } catch (error) {
+      this.#log.error(
+        `FUSE request ${opcode} failed: ${error instanceof Error ? (error.stack ?? error.message) : error}`,
+      );
+      return -Errno.EIO;
+    }
+  }
+
+  #forget(opcode: number): void {
+    if (!this.#isInitialised) return;
+    if (opcode === Opcode.FORGET) forget(this.#fs, this.#request);
+    else batchForget(this.#fs, this.#request);
+  }
+
+  /** Writes the header and, unless it is in guest memory already, the body. @returns the length of the reply. */
+  #answer(result: number, writable: SegmentList): number {
+    const { view, bytes, bodyIsInPlace } = this.#reply;
+    let error = Math.min(result, 0);
+    if (error < -ERRNO_MAX) error = -Errno.EIO;
+    if (OUT_HEADER_BYTES + result > writable.byteLength) error = -Errno.EIO;
+    if (error !== 0) this.#metrics.errors++;
+    const length = error === 0 ? OUT_HEADER_BYTES + result : OUT_HEADER_BYTES;
+    view.setUint32(0, length, true);
+    view.setInt32(4, error, true);
+    view.setUint32(8, this.#request.view.getUint32(8, true), true);
+    view.setUint32(12, this.#request.view.getUint32(12, true), true);
+    writable.copyOut(0, bytes, 0, error === 0 && bodyIsInPlace ? OUT_HEADER_BYTES : length);
+    return length;
+  }
+
+  /** FUSE_INIT starts a session. The guest may start anew without FUSE_DESTROY: what it held before is dropped. */
+  #init(): number {
+    const request = this.#request;
+    if (!request.has(IN_HEADER_BYTES + INIT_IN_BYTES)) return -Errno.EINVAL;
+    const { view } = this.#reply;
+    const offer = readInit(
+      request.view,
+      IN_HEADER_BYTES,
+      request.has(IN_HEADER_BYTES + INIT_IN_EXTENDED_BYTES),
+    );
+    const verdict = judgeInit(offer.major, offer.minor);
+    if (verdict === "too-old") {
+      this.#log.error(`the guest speaks FUSE ${offer.major}.${offer.minor}, too old to serve`);
+      return -Errno.EPROTO;
+    }
+    if (verdict === "other-major") {
+      view.setUint32(OUT_HEADER_BYTES, FUSE_KERNEL_VERSION, true);
+      view.setUint32(OUT_HEADER_BYTES + 4, 0, true);
+      return COMPAT_INIT_OUT_BYTES;
+    }
+    if (this.#isInitialised) this.#destroy();
+    const settled = negotiate(offer, this.#hasWindow, this.#isPerFileDax);
+    const { session } = this.#fs.state;
+    session.setUint32(SESSION.initialised, 1, true);
+    session.setUint32(SESSION.minor, settled.minor, true);
+    session.setUint32(SESSION.flags, settled.flags, true);
+    session.setUint32(SESSION.flags2, settled.flags2, true);
+    writeInit(view, OUT_HEADER_BYTES, settled);
+    this.#log.info(`FUSE ${settled.major}.${settled.minor}, flags 0x${settled.flags.toString(16)}`);
+    return INIT_OUT_BYTES;
+  }
+
+  /** FUSE_DESTROY ends the session; the device runs on, so its maps must be taken back one by one. */
+  #destroy(): number {
+    this.#fs.dax?.unmapAll();
+    this.#fs.reset();
+    return 0;
+  }
 }

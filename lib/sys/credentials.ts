@@ -1,5 +1,5 @@
-import { addressOf, bind, check, lastErrno } from "./libc.js";
 import { SysError } from "./errno.js";
+import { addressOf, bind, check, lastErrno } from "./libc.js";
 
 /**
  * Credentials of the calling thread alone, for a daemon that acts for others. The raw system calls work per thread, unlike

@@ -35,7 +35,9 @@ export const fallocate = bind<(fd: Fd, mode: number, offset: number, length: num
 /** The offsets are addresses of an int64_t each, which the call moves on. */
 export const copyFileRange = bind<
   (from: Fd, fromOffset: Address, to: Fd, toOffset: Address, length: number, flags: number) => number
->("int64_t copy_file_range(int from, uintptr_t fromOffset, int to, uintptr_t toOffset, size_t length, uint32_t flags)");
+>(
+  "int64_t copy_file_range(int from, uintptr_t fromOffset, int to, uintptr_t toOffset, size_t length, uint32_t flags)",
+);
 export const fsync = bind<(fd: Fd) => number>("int fsync(int fd)");
 export const fdatasync = bind<(fd: Fd) => number>("int fdatasync(int fd)");
 export const syncfs = bind<(fd: Fd) => number>("int syncfs(int fd)");
@@ -56,15 +58,15 @@ export const mknodat = bind<(dir: Fd, path: Address, mode: number, device: numbe
 export const symlinkat = bind<(target: Address, dir: Fd, path: Address) => number>(
   "int symlinkat(uintptr_t target, int dir, uintptr_t path)",
 );
-export const linkat = bind<
-  (fromDir: Fd, from: Address, toDir: Fd, to: Address, flags: number) => number
->("int linkat(int fromDir, uintptr_t from, int toDir, uintptr_t to, int flags)");
+export const linkat = bind<(fromDir: Fd, from: Address, toDir: Fd, to: Address, flags: number) => number>(
+  "int linkat(int fromDir, uintptr_t from, int toDir, uintptr_t to, int flags)",
+);
 export const unlinkat = bind<(dir: Fd, path: Address, flags: number) => number>(
   "int unlinkat(int dir, uintptr_t path, int flags)",
 );
-export const renameat2 = bind<
-  (fromDir: Fd, from: Address, toDir: Fd, to: Address, flags: number) => number
->("int renameat2(int fromDir, uintptr_t from, int toDir, uintptr_t to, uint32_t flags)");
+export const renameat2 = bind<(fromDir: Fd, from: Address, toDir: Fd, to: Address, flags: number) => number>(
+  "int renameat2(int fromDir, uintptr_t from, int toDir, uintptr_t to, uint32_t flags)",
+);
 
 export const fchmodat = bind<(dir: Fd, path: Address, mode: number, flags: number) => number>(
   "int fchmodat(int dir, uintptr_t path, uint32_t mode, int flags)",
@@ -96,8 +98,18 @@ export const fcntl = bind<(fd: Fd, command: number, argument: number) => number>
 );
 
 // Open flags. Those that differ between architectures come from Node.
-export const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_TRUNC, O_APPEND, O_NONBLOCK, O_DIRECTORY, O_NOFOLLOW } =
-  fsConstants;
+export const {
+  O_RDONLY,
+  O_WRONLY,
+  O_RDWR,
+  O_CREAT,
+  O_EXCL,
+  O_TRUNC,
+  O_APPEND,
+  O_NONBLOCK,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+} = fsConstants;
 export const { O_SYNC, O_DSYNC, O_DIRECT, O_NOATIME } = fsConstants;
 export const O_ACCMODE = 0o3;
 export const O_CLOEXEC = 0o2000000;

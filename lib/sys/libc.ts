@@ -34,6 +34,17 @@ export function addressOf(memory: ArrayBufferView | ArrayBuffer): number {
   return Number(koffi.address(memory));
 }
 
+const pinned: (ArrayBufferView | ArrayBuffer)[] = [];
+
+/**
+ * Like {@link addressOf}, for memory that is needed as long as the process lives. A constant of a module is collected once nothing but
+ * its address is in use, so the address alone does not keep it.
+ */
+export function permanentAddressOf(memory: ArrayBufferView | ArrayBuffer): number {
+  pinned.push(memory);
+  return addressOf(memory);
+}
+
 /** The `byteLength` bytes at `address`, not copied. The caller keeps the memory mapped while the view is in use. */
 export function viewAt(address: number, byteLength: number): ArrayBuffer {
   return koffi.view(BigInt(address), byteLength) as ArrayBuffer;

@@ -1,0 +1,172 @@
+import { Errno } from "../../lib/sys/errno.js";
+import { close, F_SETSIG, fcntl, O_CLOEXEC, O_RDONLY, openat } from "../../lib/sys/file.js";
+import { lastErrno } from "../../lib/sys/libc.js";
+import type { ShmemWindow } from "../../lib/vhost-user/shmem.js";
+import { DAX_RANGE_BYTES } from "../fuse/constants.js";
+import type { FsdMetrics } from "../metrics.js";
+import type { InodeTable } from "../passthrough/inode-table.js";
+import type { ProcPath } from "../passthrough/proc-path.js";
+import { DAX_RANGE, type FsdState } from "../state.js";
+
+/**
+ * Tells the library that is preloaded into QEMU that the descriptor is to be mapped read-only, whatever QEMU asks for. A signal number for
+ * F_SETSIG stays with the open file description when it goes over a socket, needs no privilege, and QEMU never sets one.
+ */
+const READ_ONLY_MAP_SIGNAL = 61;
+/** Descriptors kept open for files that are being mapped: the ranges of one file are mostly asked for in a row. */
+const CACHED_DESCRIPTORS = 64;
+const PAGE_BYTES = 4096;
+/** The cost of a map climbs steeply with their number, and QEMU 11.1 aborts above 512 memory regions in the VM. */
+const LIVE_MAPS_MAX = 200;
+
+/**
+ * The device's DAX window, in ranges of 2 MiB. Each range is one map of QEMU's, so a range that the guest takes back is
+ * exactly one unmap. All maps are read-only: only files that nobody in the guest may write are mapped.
+ */
+export class DaxWindow {
+  readonly #records: DataView;
+  readonly #ranges: number;
+  /** Slots of inodes that have a descriptor for mapping, oldest first from `#next` on; 0 where there is none. */
+  readonly #cached = new Uint32Array(CACHED_DESCRIPTORS);
+  #next = 0;
+
+  constructor(
+    private readonly window: ShmemWindow,
+    state: FsdState,
+    private readonly inodes: InodeTable,
+    private readonly procPath: ProcPath,
+    private readonly metrics: FsdMetrics,
+  ) {
+    this.#records = state.daxRanges;
+    this.#ranges = state.daxRanges.byteLength / DAX_RANGE.bytes;
+  }
+
+  /**
+   * Maps `lengthBytes` of the inode's file from `fileOffset` on at `windowOffset`; what was mapped there before goes away.
+   * @param sizeBytes the file's size if it can never change: nothing is mapped behind its last page then; or Infinity
+   * @returns 0, or -errno: ENOMEM at the limit of live maps, which makes the guest's kernel retry a page fault later
+   * @throws ShmemError if the front end refuses
+   */
+  map(
+    slot: number,
+    fileOffset: number,
+    windowOffset: number,
+    lengthBytes: number,
+    sizeBytes: number,
+  ): number {
+    if (!this.#isRange(windowOffset, lengthBytes) || lengthBytes === 0) return -Errno.EINVAL;
+    if (!Number.isSafeInteger(fileOffset + lengthBytes) || fileOffset % DAX_RANGE_BYTES !== 0)
+      return -Errno.EINVAL;
+    if (fileOffset >= sizeBytes) return -Errno.EINVAL;
+    if (!this.window.active) return -Errno.ENODEV;
+    const fd = this.#descriptor(slot);
+    if (fd < 0) return fd;
+    for (let done = 0; done < lengthBytes && fileOffset + done < sizeBytes; done += DAX_RANGE_BYTES) {
+      const result = this.#mapRange(slot, fd, fileOffset + done, windowOffset + done, sizeBytes);
+      if (result < 0) return result;
+    }
+    return 0;
+  }
+
+  /** Takes back what is mapped at that part of the window; parts where nothing is mapped are passed over. @returns 0, or -EINVAL. */
+  unmap(windowOffset: number, lengthBytes: number): number {
+    if (!this.#isRange(windowOffset, lengthBytes)) return -Errno.EINVAL;
+    const end = (windowOffset + lengthBytes) / DAX_RANGE_BYTES;
+    for (let range = windowOffset / DAX_RANGE_BYTES; range < end; range++) this.#unmapRange(range);
+    return 0;
+  }
+
+  /** The front end has dropped all maps, as it does when the device is reset. */
+  reset(): void {
+    for (let range = 0; range < this.#ranges; range++) {
+      this.#records.setFloat64(range * DAX_RANGE.bytes + DAX_RANGE.mappedBytes, 0, true);
+    }
+    this.metrics.daxMapsLive = 0;
+    this.metrics.daxMappedBytes = 0;
+    for (const slot of this.#cached) {
+      if (slot !== 0) this.forgetInode(slot);
+    }
+  }
+
+  /** Takes back every map while the device runs: the guest unmounts. */
+  unmapAll(): void {
+    for (let range = 0; range < this.#ranges; range++) this.#unmapRange(range);
+  }
+
+  /** The inode leaves the table. What is mapped of it stays until the guest takes it back. */
+  forgetInode(slot: number): void {
+    const fd = this.inodes.daxFd(slot);
+    if (fd < 0) return;
+    close(fd);
+    this.inodes.setDaxFd(slot, -1);
+    const index = this.#cached.indexOf(slot);
+    if (index >= 0) this.#cached[index] = 0;
+  }
+
+  #mapRange(slot: number, fd: number, fileOffset: number, windowOffset: number, sizeBytes: number): number {
+    const range = windowOffset / DAX_RANGE_BYTES;
+    const record = range * DAX_RANGE.bytes;
+    const records = this.#records;
+    if (records.getFloat64(record + DAX_RANGE.mappedBytes, true) > 0) {
+      const isSame =
+        records.getUint32(record + DAX_RANGE.nodeIdLow, true) === slot &&
+        records.getUint32(record + DAX_RANGE.nodeIdHigh, true) === this.inodes.sequence(slot) &&
+        records.getFloat64(record + DAX_RANGE.fileOffset, true) === fileOffset;
+      if (isSame) return 0;
+      this.#unmapRange(range);
+    }
+    if (this.metrics.daxMapsLive >= LIVE_MAPS_MAX) return -Errno.ENOMEM;
+    const pages = Math.ceil((sizeBytes - fileOffset) / PAGE_BYTES);
+    const mappedBytes = Math.min(DAX_RANGE_BYTES, pages * PAGE_BYTES);
+    this.window.map(fd, fileOffset, windowOffset, mappedBytes, false);
+    records.setUint32(record + DAX_RANGE.nodeIdLow, slot, true);
+    records.setUint32(record + DAX_RANGE.nodeIdHigh, this.inodes.sequence(slot), true);
+    records.setFloat64(record + DAX_RANGE.fileOffset, fileOffset, true);
+    records.setFloat64(record + DAX_RANGE.mappedBytes, mappedBytes, true);
+    const metrics = this.metrics;
+    metrics.daxMapsLive++;
+    metrics.daxMapsTotal++;
+    metrics.daxMappedBytes += mappedBytes;
+    metrics.daxMappedBytesPeak = Math.max(metrics.daxMappedBytesPeak, metrics.daxMappedBytes);
+    return 0;
+  }
+
+  #unmapRange(range: number): void {
+    const field = range * DAX_RANGE.bytes + DAX_RANGE.mappedBytes;
+    const mappedBytes = this.#records.getFloat64(field, true);
+    if (mappedBytes === 0) return;
+    // While the device is stopped the front end has no maps left to take back.
+    if (this.window.active) this.window.unmap(range * DAX_RANGE_BYTES, mappedBytes);
+    this.#records.setFloat64(field, 0, true);
+    this.metrics.daxMapsLive--;
+    this.metrics.daxUnmapsTotal++;
+    this.metrics.daxMappedBytes -= mappedBytes;
+  }
+
+  /** A marked read-only descriptor of the inode's file, kept for its next ranges. @returns -errno if it cannot be opened. */
+  #descriptor(slot: number): number {
+    const cached = this.inodes.daxFd(slot);
+    if (cached >= 0) return cached;
+    const fd = openat(this.procPath.dir, this.procPath.name(this.inodes.fd(slot)), O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0) return -lastErrno();
+    if (fcntl(fd, F_SETSIG, READ_ONLY_MAP_SIGNAL) < 0) {
+      const errno = lastErrno();
+      close(fd);
+      return -errno;
+    }
+    const evicted = this.#cached[this.#next] ?? 0;
+    if (evicted !== 0) this.forgetInode(evicted);
+    this.#cached[this.#next] = slot;
+    this.#next = (this.#next + 1) % CACHED_DESCRIPTORS;
+    this.inodes.setDaxFd(slot, fd);
+    return fd;
+  }
+
+  #isRange(windowOffset: number, lengthBytes: number): boolean {
+    return (
+      windowOffset % DAX_RANGE_BYTES === 0 &&
+      lengthBytes % DAX_RANGE_BYTES === 0 &&
+      windowOffset + lengthBytes <= this.#ranges * DAX_RANGE_BYTES
+    );
+  }
+}

@@ -1,0 +1,169 @@
+import { Errno } from "../../lib/sys/errno.js";
+import { getdents64, SEEK_SET } from "../../lib/sys/file.js";
+import { addressOf, bind, lastErrno } from "../../lib/sys/libc.js";
+import {
+  DIRENT_HEADER_BYTES,
+  ENTRY_OUT_BYTES,
+  IN_HEADER_BYTES,
+  OUT_HEADER_BYTES,
+} from "../fuse/constants.js";
+import { type FuseReply, REPLY_BODY_MAX_BYTES } from "../fuse/reply.js";
+import type { FuseRequest } from "../fuse/request.js";
+import type { FileSystem } from "./file-system.js";
+import { HandleKind } from "./handle-table.js";
+import { guestInodeHigh } from "./inode-number.js";
+import { ROOT_SLOT } from "./inode-table.js";
+import type { Operation } from "./operation.js";
+
+const ARGUMENTS = IN_HEADER_BYTES;
+const READ_IN_BYTES = 40;
+const DOT = 0x2e;
+const DT_UNKNOWN = 0;
+/** From the file type in a mode to a DT_ number. */
+const TYPE_SHIFT = 12;
+
+// struct linux_dirent64.
+const D_INO = 0;
+const D_OFF = 8;
+const D_RECLEN = 16;
+const D_TYPE = 18;
+const D_NAME = 19;
+/** Room for one entry with the longest name. */
+const DIRENT_MAX_BYTES = 288;
+
+/** Stored as the position of a directory whose descriptor has gone past the last entry that the guest was given. */
+const POSITION_UNKNOWN = 0xffff_ffff;
+
+/** lseek(2) with an exact 64-bit offset. */
+const seekDirectory = bind<(fd: number, offset: bigint, whence: number) => number | bigint>(
+  "int64_t lseek(int fd, int64_t offset, int whence)",
+);
+
+/** What getdents64 fills; entries are passed on from here before the next request, so one serves all directories. */
+const dents = new DataView(new ArrayBuffer(32 * 1024));
+const dentsBytes = new Uint8Array(dents.buffer);
+const dentsAddress = addressOf(dents);
+
+export const readdir: Operation = (fs, request, reply) => readEntries(fs, request, reply, false);
+
+export const readdirplus: Operation = (fs, request, reply) => readEntries(fs, request, reply, true);
+
+/**
+ * Offsets are the host's own (`d_off`), so a directory that changes under the guest behaves as it does on the host, and a worker that
+ * takes over needs nothing but the descriptor.
+ */
+function readEntries(fs: FileSystem, request: FuseRequest, reply: FuseReply, plus: boolean): number {
+  const directory = fs.inodeOf(request);
+  if (directory === 0) return -Errno.ESTALE;
+  if (!request.has(ARGUMENTS + READ_IN_BYTES)) return -Errno.EINVAL;
+  const low = request.uint32(ARGUMENTS);
+  const handle = fs.handles.slotOf(low, request.uint32(ARGUMENTS + 4), HandleKind.directory);
+  if (handle === 0) return -Errno.EBADF;
+  const room = request.writable.byteLength - OUT_HEADER_BYTES;
+  const size = Math.min(request.uint32(ARGUMENTS + 16), room, REPLY_BODY_MAX_BYTES);
+
+  const seek = seekTo(fs, handle, request);
+  if (seek < 0) return seek;
+  // Entries grow on their way: by a few bytes plain, to about four times with their inode. Those that do not fit are read again.
+  const wanted = Math.min(dents.byteLength, Math.max(plus ? size >>> 2 : size, DIRENT_MAX_BYTES));
+  const length = getdents64(fs.handles.fd(handle), dentsAddress, wanted);
+  if (length < 0) return -lastErrno();
+
+  let written = 0;
+  let entry = 0;
+  let last = 0;
+  while (entry < length) {
+    const nameLength = dentsBytes.indexOf(0, entry + D_NAME) - entry - D_NAME;
+    const headBytes = plus ? ENTRY_OUT_BYTES + DIRENT_HEADER_BYTES : DIRENT_HEADER_BYTES;
+    const recordBytes = (headBytes + nameLength + 7) & ~7;
+    if (written + recordBytes > size) {
+      if (written === 0) return -Errno.EINVAL;
+      break;
+    }
+    const record = OUT_HEADER_BYTES + written;
+    if (plus) writeEntryOf(fs, reply, record, directory, entry, nameLength);
+    writeDirent(fs, reply, record + headBytes - DIRENT_HEADER_BYTES, directory, entry, nameLength);
+    reply.bytes.fill(0, record + headBytes + nameLength, record + recordBytes);
+    written += recordBytes;
+    last = entry;
+    entry += dents.getUint16(entry + D_RECLEN, true);
+  }
+  if (length === 0) return 0;
+  if (entry < length) fs.handles.setPosition(handle, POSITION_UNKNOWN, POSITION_UNKNOWN);
+  else
+    fs.handles.setPosition(
+      handle,
+      dents.getUint32(last + D_OFF, true),
+      dents.getUint32(last + D_OFF + 4, true),
+    );
+  return written;
+}
+
+/** Moves the directory to the offset that the guest asks for, if it is not there already. @returns 0, or -errno. */
+function seekTo(fs: FileSystem, handle: number, request: FuseRequest): number {
+  const low = request.uint32(ARGUMENTS + 8);
+  const high = request.uint32(ARGUMENTS + 12);
+  if (low === fs.handles.positionLow(handle) && high === fs.handles.positionHigh(handle)) return 0;
+  // Cookies of hashed directories use all 63 bits: too many for a number.
+  const offset = request.view.getBigInt64(ARGUMENTS + 8, true);
+  if (seekDirectory(fs.handles.fd(handle), offset, SEEK_SET) < 0) return -lastErrno();
+  fs.handles.setPosition(handle, low, high);
+  return 0;
+}
+
+/**
+ * Writes struct fuse_entry_out of an entry, referenced once more. Where that is not possible, and for "." and "..", the node id is 0, which
+ * leaves the guest to look the name up: dropping the entry would hide a file for want of a descriptor.
+ */
+function writeEntryOf(
+  fs: FileSystem,
+  reply: FuseReply,
+  offset: number,
+  directory: number,
+  entry: number,
+  nameLength: number,
+): void {
+  const slot = isDots(entry, nameLength) ? 0 : fs.lookup(directory, dentsAddress + entry + D_NAME);
+  if (slot > 0) fs.writeEntry(reply.view, offset, directory, slot);
+  else reply.bytes.fill(0, offset, offset + ENTRY_OUT_BYTES);
+}
+
+/** Writes struct fuse_dirent and its name. */
+function writeDirent(
+  fs: FileSystem,
+  reply: FuseReply,
+  offset: number,
+  directory: number,
+  entry: number,
+  nameLength: number,
+): void {
+  const view = reply.view;
+  const device = fs.inodes.device(directory);
+  let inodeLow = dents.getUint32(entry + D_INO, true);
+  let inodeHigh = dents.getUint32(entry + D_INO + 4, true);
+  let type = dents.getUint8(entry + D_TYPE);
+  if (directory === ROOT_SLOT && nameLength === 2 && isDots(entry, nameLength)) {
+    // What is above the shared directory is none of the guest's business.
+    inodeLow = fs.inodes.inodeLow(directory);
+    inodeHigh = fs.inodes.inodeHigh(directory);
+  }
+  if (type === DT_UNKNOWN && !isDots(entry, nameLength)) {
+    // overlayfs in the guest relies on the type; some file systems do not keep it in the directory.
+    const nameAddress = dentsAddress + entry + D_NAME;
+    if (fs.statx.readName(fs.inodes.fd(directory), nameAddress) === 0) type = fs.statx.mode >>> TYPE_SHIFT;
+  }
+  view.setUint32(offset, inodeLow, true);
+  view.setUint32(offset + 4, guestInodeHigh(inodeHigh, device), true);
+  view.setUint32(offset + 8, dents.getUint32(entry + D_OFF, true), true);
+  view.setUint32(offset + 12, dents.getUint32(entry + D_OFF + 4, true), true);
+  view.setUint32(offset + 16, nameLength, true);
+  view.setUint32(offset + 20, type, true);
+  for (let index = 0; index < nameLength; index++) {
+    reply.bytes[offset + DIRENT_HEADER_BYTES + index] = dentsBytes[entry + D_NAME + index] ?? 0;
+  }
+}
+
+function isDots(entry: number, nameLength: number): boolean {
+  if (dentsBytes[entry + D_NAME] !== DOT) return false;
+  return nameLength === 1 || (nameLength === 2 && dentsBytes[entry + D_NAME + 1] === DOT);
+}

@@ -1,0 +1,300 @@
+import { openSync, readFileSync, readlinkSync } from "node:fs";
+import { ThreadCredentials } from "../../lib/sys/credentials.js";
+import { Errno } from "../../lib/sys/errno.js";
+import {
+  close,
+  fstatfs,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_PATH,
+  openat,
+  S_IFREG,
+  ST_RDONLY,
+} from "../../lib/sys/file.js";
+import { Iovecs } from "../../lib/sys/iovec.js";
+import { addressOf, check, lastErrno } from "../../lib/sys/libc.js";
+import { Statx } from "../../lib/sys/statx.js";
+import type { ShmemWindow } from "../../lib/vhost-user/shmem.js";
+import { DaxWindow } from "../dax/dax-window.js";
+import { DAX_RANGE_BYTES, FUSE_ATTR_DAX } from "../fuse/constants.js";
+import {
+  ATTR_OUT_ATTR_OFFSET,
+  ENTRY_ATTR_OFFSET,
+  type FuseReply,
+  writeAttr,
+  writeAttrValidity,
+  writeEntry,
+} from "../fuse/reply.js";
+import type { FuseRequest } from "../fuse/request.js";
+import type { FsdMetrics } from "../metrics.js";
+import { createFsdState, type FsdState, SESSION } from "../state.js";
+import {
+  type CacheMode,
+  type CachePolicy,
+  cachePolicy,
+  type DaxMode,
+  matchesMountPattern,
+} from "./export-policy.js";
+import { HandleTable } from "./handle-table.js";
+import { guestInodeHigh } from "./inode-number.js";
+import { InodeTable, ROOT_SLOT } from "./inode-table.js";
+import { MountFlag, MountTable } from "./mount-table.js";
+import { ProcPath } from "./proc-path.js";
+
+export interface FileSystemOptions {
+  readonly root: string | number;
+  readonly readOnly: boolean;
+  readonly dax: DaxMode;
+  readonly daxThresholdBytes: number;
+  readonly cache: CacheMode;
+  readonly immutableMounts: readonly string[];
+  readonly window: ShmemWindow | null;
+  readonly metrics: FsdMetrics;
+}
+
+/** Descriptors that the process needs for itself: sockets, guest memory, eventfds. */
+const RESERVED_DESCRIPTORS = 1024;
+const INODES_MAX = 1 << 18;
+const HANDLES_MAX = 1 << 16;
+const MOUNTS_MAX = 4096;
+const DEVICES_MAX = 4096;
+
+/** `f_flags` in struct statfs. */
+const STATFS_FLAGS_OFFSET = 80;
+const STATFS_BYTES = 120;
+
+/**
+ * A directory tree of the host as the guest sees it: the tables of what the guest holds, and the steps that many operations
+ * share. Operations are functions beside it, one file for each concern.
+ *
+ * The guest may be hostile. Every object is reached by the descriptor of its parent and one name, symbolic links never
+ * followed, and every later use goes through the object's own descriptor.
+ */
+export class FileSystem {
+  readonly state: FsdState;
+  readonly inodes: InodeTable;
+  readonly handles: HandleTable;
+  readonly mounts: MountTable;
+  readonly dax: DaxWindow | null;
+  readonly credentials = ThreadCredentials.ofThisThread();
+  readonly procPath: ProcPath;
+  readonly metrics: FsdMetrics;
+  /** What the last look-up or {@link stat} found. */
+  readonly statx = new Statx();
+  readonly iovecs = new Iovecs();
+
+  readonly #readOnly: boolean;
+  readonly #daxMode: DaxMode;
+  readonly #daxThresholdBytes: number;
+  readonly #immutableMounts: readonly string[];
+  readonly #mutablePolicy: CachePolicy;
+  readonly #immutablePolicy: CachePolicy;
+  readonly #rootPath: string;
+
+  /** @throws Error of node:fs if the root cannot be opened */
+  constructor(options: FileSystemOptions) {
+    const descriptors = Math.max(256, descriptorLimit() - RESERVED_DESCRIPTORS);
+    this.state = createFsdState({
+      // Two devices in a process share its descriptors: neither may take more than half.
+      inodes: Math.min(INODES_MAX, Math.floor(descriptors * 0.4)),
+      handles: Math.min(HANDLES_MAX, Math.floor(descriptors * 0.1)),
+      mounts: MOUNTS_MAX,
+      devices: DEVICES_MAX,
+      daxRanges: options.window === null ? 0 : Math.floor(options.window.lengthBytes / DAX_RANGE_BYTES),
+    });
+    this.inodes = new InodeTable(this.state);
+    this.handles = new HandleTable(this.state);
+    this.mounts = new MountTable(this.state);
+    this.metrics = options.metrics;
+    this.procPath = new ProcPath();
+    this.#readOnly = options.readOnly;
+    this.#daxMode = options.window === null ? "never" : options.dax;
+    this.#daxThresholdBytes = options.daxThresholdBytes;
+    this.#immutableMounts = options.immutableMounts;
+    this.#mutablePolicy = cachePolicy(options.cache, false);
+    this.#immutablePolicy = cachePolicy(options.cache, true);
+    this.dax =
+      options.window === null || options.dax === "never"
+        ? null
+        : new DaxWindow(options.window, this.state, this.inodes, this.procPath, options.metrics);
+
+    const rootFd =
+      typeof options.root === "number"
+        ? options.root
+        : openSync(options.root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    this.#rootPath = readlinkSync(`/proc/self/fd/${rootFd}`);
+    check(this.statx.readFd(rootFd), "statx", this.#rootPath);
+    const mount = this.mounts.insert(this.statx, this.#mountFlags(rootFd));
+    this.mounts.count(mount, 1);
+    const slot = this.inodes.insert(rootFd, this.statx, mount, this.mounts.device(this.statx, 0));
+    if (slot !== ROOT_SLOT) throw new RangeError("the inode table is not empty");
+  }
+
+  /** Drops all that the guest holds but the root. */
+  reset(): void {
+    for (let slot = 1; slot < this.handles.used; slot++) {
+      if (this.handles.fd(slot) >= 0) this.closeHandle(slot);
+    }
+    for (let slot = ROOT_SLOT + 1; slot < this.inodes.used; slot++) {
+      if (this.inodes.fd(slot) >= 0) this.#dropInode(slot);
+    }
+    this.dax?.reset();
+    this.state.session.setUint32(SESSION.initialised, 0, true);
+  }
+
+  /** Gives back every descriptor. The object is of no use afterwards. */
+  close(): void {
+    this.reset();
+    this.#dropInode(ROOT_SLOT);
+    this.procPath.close();
+  }
+
+  /** The slot of the inode that the request is about, or 0 if the guest does not hold it. */
+  inodeOf(request: FuseRequest): number {
+    return this.inodes.slotOf(request.nodeIdLow, request.nodeIdHigh);
+  }
+
+  /** Whether changes of the inode, or of entries of the directory, are refused. */
+  isReadOnly(slot: number): boolean {
+    return this.#readOnly || (this.mounts.flags(this.inodes.mount(slot)) & MountFlag.readOnly) !== 0;
+  }
+
+  isImmutable(slot: number): boolean {
+    return (this.mounts.flags(this.inodes.mount(slot)) & MountFlag.immutable) !== 0;
+  }
+
+  policy(slot: number): CachePolicy {
+    return this.isImmutable(slot) ? this.#immutablePolicy : this.#mutablePolicy;
+  }
+
+  /** Fills {@link statx} with the inode's attributes. @returns 0, or -errno. */
+  stat(slot: number): number {
+    return this.statx.readFd(this.inodes.fd(slot)) < 0 ? -lastErrno() : 0;
+  }
+
+  /**
+   * Finds the name in the directory, counts one more reference of the guest and fills {@link statx}.
+   * @returns the slot, or -errno.
+   */
+  lookup(parent: number, nameAddress: number): number {
+    const parentFd = this.inodes.fd(parent);
+    if (this.statx.readName(parentFd, nameAddress) < 0) return -lastErrno();
+    // The descriptor in a slot keeps its inode from being reused: equal numbers are the same object, with no need to open it.
+    const known = this.#findInode(this.mounts.find(this.statx, this.inodes.mount(parent)), parent);
+    if (known > 0) {
+      this.inodes.setLookups(known, this.inodes.lookups(known) + 1);
+      return known;
+    }
+    const fd = openat(parentFd, nameAddress, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+    return fd < 0 ? -lastErrno() : this.adopt(fd, parent);
+  }
+
+  /**
+   * Puts the object behind `fd`, an O_PATH descriptor that is taken over, into the table, counts one reference of the guest and
+   * fills {@link statx}. @param near the slot of its parent @returns the slot, or -errno.
+   */
+  adopt(fd: number, near: number): number {
+    if (this.statx.readFd(fd) < 0) return this.#refuse(fd, lastErrno());
+    let mount = this.mounts.find(this.statx, this.inodes.mount(near));
+    let slot = this.#findInode(mount, near);
+    if (slot > 0) {
+      close(fd);
+    } else {
+      if (mount < 0) mount = this.mounts.insert(this.statx, this.#mountFlags(fd));
+      const device = this.mounts.device(this.statx, this.inodes.device(near));
+      if (mount < 0 || device < 0) return this.#refuse(fd, Errno.ENFILE);
+      slot = this.inodes.insert(fd, this.statx, mount, device);
+      if (slot === 0) return this.#refuse(fd, Errno.ENFILE);
+      this.mounts.count(mount, 1);
+      this.metrics.inodesLive++;
+    }
+    this.inodes.setLookups(slot, this.inodes.lookups(slot) + 1);
+    return slot;
+  }
+
+  /** Takes back `count` references of the guest. */
+  forget(slot: number, count: number): void {
+    if (slot === ROOT_SLOT || slot === 0) return;
+    const left = this.inodes.lookups(slot) - count;
+    if (left > 0) this.inodes.setLookups(slot, left);
+    else this.#dropInode(slot);
+  }
+
+  closeHandle(slot: number): void {
+    close(this.handles.fd(slot));
+    this.handles.remove(slot);
+    this.metrics.handlesLive--;
+  }
+
+  /** Writes struct fuse_entry_out for the inode that {@link statx} describes, found in the directory `parent`. */
+  writeEntry(view: DataView, offset: number, parent: number, slot: number): void {
+    writeEntry(
+      view,
+      offset,
+      slot,
+      this.inodes.sequence(slot),
+      this.policy(parent).valid,
+      this.policy(slot).valid,
+    );
+    this.#writeAttr(view, offset + ENTRY_ATTR_OFFSET, slot);
+  }
+
+  /** Writes struct fuse_attr_out for the inode that {@link statx} describes. */
+  writeAttrOut(reply: FuseReply, offset: number, slot: number): void {
+    writeAttrValidity(reply.view, offset, this.policy(slot).valid);
+    this.#writeAttr(reply.view, offset + ATTR_OUT_ATTR_OFFSET, slot);
+  }
+
+  #writeAttr(view: DataView, offset: number, slot: number): void {
+    const statx = this.statx;
+    const high = guestInodeHigh(statx.inodeHigh, this.inodes.device(slot));
+    const isDax =
+      (this.mounts.flags(this.inodes.mount(slot)) & MountFlag.dax) !== 0 &&
+      statx.type === S_IFREG &&
+      statx.sizeBytes >= this.#daxThresholdBytes;
+    writeAttr(view, offset, statx, statx.inodeLow, high, isDax ? FUSE_ATTR_DAX : 0);
+  }
+
+  /** The slot of the inode that {@link statx} describes on the mount of that index, or 0. */
+  #findInode(mount: number, near: number): number {
+    if (mount < 0) return 0;
+    const device = this.mounts.device(this.statx, this.inodes.device(near));
+    return device < 0 ? 0 : this.inodes.find(this.statx, mount, device);
+  }
+
+  #dropInode(slot: number): void {
+    this.dax?.forgetInode(slot);
+    close(this.inodes.fd(slot));
+    this.mounts.count(this.inodes.mount(slot), -1);
+    this.inodes.remove(slot);
+    if (slot !== ROOT_SLOT) this.metrics.inodesLive--;
+  }
+
+  #refuse(fd: number, errno: number): number {
+    close(fd);
+    return -errno;
+  }
+
+  /** Finds out about a mount by its root directory (or file). */
+  #mountFlags(fd: number): number {
+    const statfs = new DataView(new ArrayBuffer(STATFS_BYTES));
+    const isReadOnly =
+      this.#readOnly ||
+      (fstatfs(fd, addressOf(statfs)) === 0 &&
+        (statfs.getUint32(STATFS_FLAGS_OFFSET, true) & ST_RDONLY) !== 0);
+    if (!isReadOnly) return 0;
+    let flags: number = MountFlag.readOnly;
+    if (this.#daxMode !== "never") flags |= MountFlag.dax;
+    const path = readlinkSync(`/proc/self/fd/${fd}`);
+    const relative = path.startsWith(`${this.#rootPath}/`) ? path.slice(this.#rootPath.length + 1) : "";
+    if (matchesMountPattern(relative, this.#immutableMounts)) flags |= MountFlag.immutable;
+    return flags;
+  }
+}
+
+/** RLIMIT_NOFILE of this process: Node raises the soft limit to the hard one. */
+function descriptorLimit(): number {
+  const match = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "latin1"));
+  return match === null ? 1024 : Number(match[1]);
+}

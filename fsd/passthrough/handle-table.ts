@@ -1,0 +1,82 @@
+import { type FsdState, HANDLE, SESSION } from "../state.js";
+
+export const HandleKind = { file: 0, directory: 1 } as const;
+type Kind = (typeof HandleKind)[keyof typeof HandleKind];
+
+/** The guest's open files and directories, found by file handle. A slot is a number from 1; 0 stands for "none". */
+export class HandleTable {
+  readonly #session: DataView;
+  readonly #records: DataView;
+  readonly #capacity: number;
+
+  constructor(state: FsdState) {
+    this.#session = state.session;
+    this.#records = state.handles;
+    this.#capacity = state.handles.byteLength / HANDLE.bytes;
+    if (this.used === 0) this.used = 1;
+  }
+
+  /** Takes over `fd`. @returns the slot, or 0 if the table is full. */
+  insert(fd: number, kind: Kind): number {
+    let slot = this.#session.getUint32(SESSION.freeHandle, true);
+    if (slot !== 0) {
+      const next = this.#records.getUint32(slot * HANDLE.bytes + HANDLE.next, true);
+      this.#session.setUint32(SESSION.freeHandle, next, true);
+    } else {
+      slot = this.used;
+      if (slot >= this.#capacity) return 0;
+      this.used = slot + 1;
+    }
+    const record = slot * HANDLE.bytes;
+    this.#records.setInt32(record + HANDLE.fd, fd, true);
+    this.#records.setUint32(record + HANDLE.kind, kind, true);
+    this.setPosition(slot, 0, 0);
+    return slot;
+  }
+
+  /** The slot of a file handle of that kind, or 0. */
+  slotOf(fhLow: number, fhHigh: number, kind: Kind): number {
+    if (fhLow === 0 || fhLow >= this.used) return 0;
+    const record = fhLow * HANDLE.bytes;
+    if (this.#records.getInt32(record + HANDLE.fd, true) < 0) return 0;
+    if (this.#records.getUint32(record + HANDLE.kind, true) !== kind) return 0;
+    return this.#records.getUint32(record + HANDLE.sequence, true) === fhHigh ? fhLow : 0;
+  }
+
+  /** Frees a slot. The caller closes its descriptor first. */
+  remove(slot: number): void {
+    const record = slot * HANDLE.bytes;
+    this.#records.setInt32(record + HANDLE.fd, -1, true);
+    const sequence = this.#records.getUint32(record + HANDLE.sequence, true);
+    this.#records.setUint32(record + HANDLE.sequence, sequence + 1, true);
+    this.#records.setUint32(record + HANDLE.next, this.#session.getUint32(SESSION.freeHandle, true), true);
+    this.#session.setUint32(SESSION.freeHandle, slot, true);
+  }
+
+  /** One more than the highest slot that was ever used. */
+  get used(): number {
+    return this.#session.getUint32(SESSION.handlesUsed, true);
+  }
+  private set used(count: number) {
+    this.#session.setUint32(SESSION.handlesUsed, count, true);
+  }
+
+  /** The descriptor, or -1 for a free slot. */
+  fd(slot: number): number {
+    return this.#records.getInt32(slot * HANDLE.bytes + HANDLE.fd, true);
+  }
+  /** High half of the file handle. */
+  sequence(slot: number): number {
+    return this.#records.getUint32(slot * HANDLE.bytes + HANDLE.sequence, true);
+  }
+  positionLow(slot: number): number {
+    return this.#records.getUint32(slot * HANDLE.bytes + HANDLE.positionLow, true);
+  }
+  positionHigh(slot: number): number {
+    return this.#records.getUint32(slot * HANDLE.bytes + HANDLE.positionHigh, true);
+  }
+  setPosition(slot: number, low: number, high: number): void {
+    this.#records.setUint32(slot * HANDLE.bytes + HANDLE.positionLow, low, true);
+    this.#records.setUint32(slot * HANDLE.bytes + HANDLE.positionHigh, high, true);
+  }
+}

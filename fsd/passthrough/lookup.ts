@@ -1,0 +1,73 @@
+import { Errno } from "../../lib/sys/errno.js";
+import { S_IFDIR } from "../../lib/sys/file.js";
+import {
+  ATTR_OUT_BYTES,
+  ENTRY_OUT_BYTES,
+  FORGET_ONE_BYTES,
+  IN_HEADER_BYTES,
+  OUT_HEADER_BYTES,
+} from "../fuse/constants.js";
+import { writeEntry } from "../fuse/reply.js";
+import type { FuseRequest } from "../fuse/request.js";
+import type { FileSystem } from "./file-system.js";
+import type { Operation } from "./operation.js";
+
+const ARGUMENTS = IN_HEADER_BYTES;
+/** Node id 0 in a reply: there is no such name, and the guest may remember it. */
+const NEGATIVE_NODE_ID = 0;
+const FORGETS_PER_COPY = 256;
+
+export const lookup: Operation = (fs, request, reply) => {
+  const parent = fs.inodeOf(request);
+  if (parent === 0) return -Errno.ESTALE;
+  if (fs.inodes.type(parent) !== S_IFDIR) return -Errno.ENOTDIR;
+  const name = request.takeName(ARGUMENTS);
+  if (name < 0) return name;
+  const slot = fs.lookup(parent, name);
+  if (slot < 0) {
+    if (slot !== -Errno.ENOENT) return slot;
+    const policy = fs.policy(parent);
+    if (!policy.negative) return slot;
+    reply.bytes.fill(0, OUT_HEADER_BYTES, OUT_HEADER_BYTES + ENTRY_OUT_BYTES);
+    writeEntry(reply.view, OUT_HEADER_BYTES, NEGATIVE_NODE_ID, 0, policy.valid, policy.valid);
+    return ENTRY_OUT_BYTES;
+  }
+  fs.writeEntry(reply.view, OUT_HEADER_BYTES, parent, slot);
+  return ENTRY_OUT_BYTES;
+};
+
+export const getattr: Operation = (fs, request, reply) => {
+  const slot = fs.inodeOf(request);
+  if (slot === 0) return -Errno.ESTALE;
+  const result = fs.stat(slot);
+  if (result < 0) return result;
+  fs.writeAttrOut(reply, OUT_HEADER_BYTES, slot);
+  return ATTR_OUT_BYTES;
+};
+
+/** FORGET has no reply. */
+export function forget(fs: FileSystem, request: FuseRequest): void {
+  if (request.has(ARGUMENTS + 8)) fs.forget(fs.inodeOf(request), request.uint64(ARGUMENTS));
+}
+
+/** BATCH_FORGET has no reply. Its list stays in guest memory and is copied in by parts, over the request's own arguments. */
+export function batchForget(fs: FileSystem, request: FuseRequest): void {
+  if (!request.has(ARGUMENTS + 8)) return;
+  const listOffset = ARGUMENTS + 8;
+  const wanted = request.uint32(ARGUMENTS);
+  const count = Math.min(wanted, Math.floor((request.length - listOffset) / FORGET_ONE_BYTES));
+  for (let done = 0; done < count; ) {
+    const part = Math.min(count - done, FORGETS_PER_COPY);
+    const bytes = part * FORGET_ONE_BYTES;
+    if (
+      request.readable.copyIn(listOffset + done * FORGET_ONE_BYTES, request.bytes, ARGUMENTS, bytes) < bytes
+    )
+      return;
+    for (let index = 0; index < part; index++) {
+      const one = ARGUMENTS + index * FORGET_ONE_BYTES;
+      const slot = fs.inodes.slotOf(request.uint32(one), request.uint32(one + 4));
+      fs.forget(slot, request.uint64(one + 8));
+    }
+    done += part;
+  }
+}

@@ -1,0 +1,101 @@
+import type { Statx } from "../../lib/sys/statx.js";
+import { DEVICE, type FsdState, MOUNT } from "../state.js";
+
+/** What is known of a mount. Bits, stored with it. */
+export const MountFlag = {
+  /** Nothing on it may be changed. */
+  readOnly: 1,
+  /** Nothing on it ever changes, on the host either: image layers. */
+  immutable: 2,
+  /** Regular files of the threshold's size are marked for DAX. */
+  dax: 4,
+} as const;
+
+/**
+ * The mounts and file systems that inodes of the table are on, by index. An index of a mount is free again when its last
+ * inode is gone; file systems stay, so that inode numbers made from their index never change.
+ */
+export class MountTable {
+  readonly #mounts: DataView;
+  readonly #mountCapacity: number;
+  readonly #devices: DataView;
+  readonly #deviceCapacity: number;
+
+  constructor(state: FsdState) {
+    this.#mounts = state.mounts;
+    this.#mountCapacity = state.mounts.byteLength / MOUNT.bytes;
+    this.#devices = state.devices;
+    this.#deviceCapacity = state.devices.byteLength / DEVICE.bytes;
+  }
+
+  /** The index of the mount that `statx` names, looked for at `guess` first; -1 if it is not in the table. */
+  find(statx: Statx, guess: number): number {
+    if (this.#isMount(guess, statx)) return guess;
+    for (let index = 0; index < this.#mountCapacity; index++) {
+      if (this.#isMount(index, statx)) return index;
+    }
+    return -1;
+  }
+
+  /** Adds the mount that `statx` names, without inodes. @returns its index, or -1 if the table is full. */
+  insert(statx: Statx, flags: number): number {
+    for (let index = 0; index < this.#mountCapacity; index++) {
+      const record = index * MOUNT.bytes;
+      if (this.#mounts.getUint32(record + MOUNT.inodes, true) !== 0) continue;
+      this.#mounts.setUint32(record + MOUNT.idLow, statx.mountIdLow, true);
+      this.#mounts.setUint32(record + MOUNT.idHigh, statx.mountIdHigh, true);
+      this.#mounts.setUint32(record + MOUNT.flags, flags, true);
+      return index;
+    }
+    return -1;
+  }
+
+  /** Counts an inode that came (`change` 1) to the mount or left it (-1). */
+  count(index: number, change: 1 | -1): void {
+    const record = index * MOUNT.bytes;
+    this.#mounts.setUint32(
+      record + MOUNT.inodes,
+      this.#mounts.getUint32(record + MOUNT.inodes, true) + change,
+      true,
+    );
+  }
+
+  flags(index: number): number {
+    return this.#mounts.getUint32(index * MOUNT.bytes + MOUNT.flags, true);
+  }
+
+  /** The index of the file system that `statx` names, new ones added; looked for at `guess` first. -1 if the table is full. */
+  device(statx: Statx, guess: number): number {
+    if (this.#isDevice(guess, statx)) return guess;
+    for (let index = 0; index < this.#deviceCapacity; index++) {
+      if (this.#isDevice(index, statx)) return index;
+      const record = index * DEVICE.bytes;
+      const isFree =
+        this.#devices.getUint32(record + DEVICE.major, true) === 0 &&
+        this.#devices.getUint32(record + DEVICE.minor, true) === 0;
+      if (!isFree) continue;
+      // The major number is stored plus one: device 0:0 would look free.
+      this.#devices.setUint32(record + DEVICE.major, statx.deviceMajor + 1, true);
+      this.#devices.setUint32(record + DEVICE.minor, statx.deviceMinor, true);
+      return index;
+    }
+    return -1;
+  }
+
+  #isMount(index: number, statx: Statx): boolean {
+    const record = index * MOUNT.bytes;
+    return (
+      this.#mounts.getUint32(record + MOUNT.inodes, true) !== 0 &&
+      this.#mounts.getUint32(record + MOUNT.idLow, true) === statx.mountIdLow &&
+      this.#mounts.getUint32(record + MOUNT.idHigh, true) === statx.mountIdHigh
+    );
+  }
+
+  #isDevice(index: number, statx: Statx): boolean {
+    const record = index * DEVICE.bytes;
+    return (
+      this.#devices.getUint32(record + DEVICE.major, true) === statx.deviceMajor + 1 &&
+      this.#devices.getUint32(record + DEVICE.minor, true) === statx.deviceMinor
+    );
+  }
+}

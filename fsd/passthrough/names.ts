@@ -1,0 +1,171 @@
+import { Errno } from "../../lib/sys/errno.js";
+import {
+  AT_FDCWD,
+  AT_REMOVEDIR,
+  AT_SYMLINK_FOLLOW,
+  linkat,
+  mkdirat,
+  mknodat,
+  RENAME_EXCHANGE,
+  RENAME_NOREPLACE,
+  RENAME_WHITEOUT,
+  readlinkat,
+  renameat2,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFMT,
+  symlinkat,
+  unlinkat,
+} from "../../lib/sys/file.js";
+import { lastErrno, permanentAddressOf } from "../../lib/sys/libc.js";
+import {
+  ENTRY_OUT_BYTES,
+  FUSE_INVALID_UIDGID,
+  IN_HEADER_BYTES,
+  OUT_HEADER_BYTES,
+} from "../fuse/constants.js";
+import type { FuseReply } from "../fuse/reply.js";
+import type { FuseRequest } from "../fuse/request.js";
+import type { FileSystem } from "./file-system.js";
+import type { Operation } from "./operation.js";
+
+const ARGUMENTS = IN_HEADER_BYTES;
+const PERMISSIONS = 0o7777;
+const PATH_MAX = 4096;
+const RENAME_FLAGS = RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT;
+
+const emptyPathAddress = permanentAddressOf(new Uint8Array(1));
+
+/** The directory that the request changes, or -errno. */
+function changedDirectory(fs: FileSystem, request: FuseRequest): number {
+  const slot = fs.inodeOf(request);
+  if (slot === 0) return -Errno.ESTALE;
+  if (fs.inodes.type(slot) !== S_IFDIR) return -Errno.ENOTDIR;
+  return fs.isReadOnly(slot) ? -Errno.EROFS : slot;
+}
+
+/** Lets what is made next belong to the caller in the guest. @returns 0, or -errno. */
+function actAsCaller(fs: FileSystem, request: FuseRequest): number {
+  if (request.uid === FUSE_INVALID_UIDGID || request.gid === FUSE_INVALID_UIDGID) return -Errno.EOVERFLOW;
+  fs.credentials.keepSetIdBits(true);
+  fs.credentials.actAs(request.uid, request.gid);
+  return 0;
+}
+
+/** Ends {@link actAsCaller}. @returns what the system call in between came to: 0 or -errno. */
+function actAsSelf(fs: FileSystem, result: number): number {
+  const outcome = result < 0 ? -lastErrno() : 0;
+  fs.credentials.actAsSelf();
+  return outcome;
+}
+
+/** Answers with the entry of a name that was just made. */
+function answerEntry(fs: FileSystem, reply: FuseReply, parent: number, name: number): number {
+  const slot = fs.lookup(parent, name);
+  if (slot < 0) return slot;
+  fs.writeEntry(reply.view, OUT_HEADER_BYTES, parent, slot);
+  return ENTRY_OUT_BYTES;
+}
+
+export const mknod: Operation = (fs, request, reply) => {
+  const parent = changedDirectory(fs, request);
+  if (parent < 0) return parent;
+  if (!request.has(ARGUMENTS + 16)) return -Errno.EINVAL;
+  const name = request.takeName(ARGUMENTS + 16);
+  if (name < 0) return name;
+  const mode = request.uint32(ARGUMENTS) & (S_IFMT | PERMISSIONS) & ~request.uint32(ARGUMENTS + 8);
+  let result = actAsCaller(fs, request);
+  if (result < 0) return result;
+  result = actAsSelf(fs, mknodat(fs.inodes.fd(parent), name, mode, request.uint32(ARGUMENTS + 4)));
+  return result < 0 ? result : answerEntry(fs, reply, parent, name);
+};
+
+export const mkdir: Operation = (fs, request, reply) => {
+  const parent = changedDirectory(fs, request);
+  if (parent < 0) return parent;
+  if (!request.has(ARGUMENTS + 8)) return -Errno.EINVAL;
+  const name = request.takeName(ARGUMENTS + 8);
+  if (name < 0) return name;
+  const mode = request.uint32(ARGUMENTS) & PERMISSIONS & ~request.uint32(ARGUMENTS + 4);
+  let result = actAsCaller(fs, request);
+  if (result < 0) return result;
+  result = actAsSelf(fs, mkdirat(fs.inodes.fd(parent), name, mode));
+  return result < 0 ? result : answerEntry(fs, reply, parent, name);
+};
+
+/** FUSE_SYMLINK: the new name, then the text of the link, which may be any path and is never followed here. */
+export const symlink: Operation = (fs, request, reply) => {
+  const parent = changedDirectory(fs, request);
+  if (parent < 0) return parent;
+  const name = request.takeName(ARGUMENTS);
+  if (name < 0) return name;
+  const targetOffset = request.nameEnd;
+  const targetLength = request.takeString(targetOffset);
+  if (targetLength < 0) return targetLength;
+  if (targetLength >= PATH_MAX) return -Errno.ENAMETOOLONG;
+  let result = actAsCaller(fs, request);
+  if (result < 0) return result;
+  result = actAsSelf(fs, symlinkat(request.address + targetOffset, fs.inodes.fd(parent), name));
+  return result < 0 ? result : answerEntry(fs, reply, parent, name);
+};
+
+export const readlink: Operation = (fs, request, reply) => {
+  const slot = fs.inodeOf(request);
+  if (slot === 0) return -Errno.ESTALE;
+  if (fs.inodes.type(slot) !== S_IFLNK) return -Errno.EINVAL;
+  const room = Math.min(request.writable.byteLength - OUT_HEADER_BYTES, PATH_MAX);
+  if (room <= 0) return -Errno.EINVAL;
+  const length = readlinkat(fs.inodes.fd(slot), emptyPathAddress, reply.bodyAddress, room);
+  return length < 0 ? -lastErrno() : length;
+};
+
+/** FUSE_LINK: the header names the directory, the argument the inode. */
+export const link: Operation = (fs, request, reply) => {
+  const parent = changedDirectory(fs, request);
+  if (parent < 0) return parent;
+  if (!request.has(ARGUMENTS + 8)) return -Errno.EINVAL;
+  const source = fs.inodes.slotOf(request.uint32(ARGUMENTS), request.uint32(ARGUMENTS + 4));
+  if (source === 0) return -Errno.ESTALE;
+  const name = request.takeName(ARGUMENTS + 8);
+  if (name < 0) return name;
+  const path = fs.procPath.path(fs.inodes.fd(source));
+  if (linkat(AT_FDCWD, path, fs.inodes.fd(parent), name, AT_SYMLINK_FOLLOW) < 0) return -lastErrno();
+  return answerEntry(fs, reply, parent, name);
+};
+
+function remove(fs: FileSystem, request: FuseRequest, flags: number): number {
+  const parent = changedDirectory(fs, request);
+  if (parent < 0) return parent;
+  const name = request.takeName(ARGUMENTS);
+  if (name < 0) return name;
+  return unlinkat(fs.inodes.fd(parent), name, flags) < 0 ? -lastErrno() : 0;
+}
+
+export const unlink: Operation = (fs, request) => remove(fs, request, 0);
+
+export const rmdir: Operation = (fs, request) => remove(fs, request, AT_REMOVEDIR);
+
+function move(fs: FileSystem, request: FuseRequest, namesOffset: number, flags: number): number {
+  const from = changedDirectory(fs, request);
+  if (from < 0) return from;
+  if (!request.has(namesOffset)) return -Errno.EINVAL;
+  const to = fs.inodes.slotOf(request.uint32(ARGUMENTS), request.uint32(ARGUMENTS + 4));
+  if (to === 0) return -Errno.ESTALE;
+  if (fs.isReadOnly(to)) return -Errno.EROFS;
+  if ((flags & ~RENAME_FLAGS) !== 0) return -Errno.EINVAL;
+  const oldName = request.takeName(namesOffset);
+  if (oldName < 0) return oldName;
+  const newName = request.takeName(request.nameEnd);
+  if (newName < 0) return newName;
+  // A whiteout is a new file: it belongs to the caller.
+  const result = actAsCaller(fs, request);
+  if (result < 0) return result;
+  return actAsSelf(fs, renameat2(fs.inodes.fd(from), oldName, fs.inodes.fd(to), newName, flags));
+}
+
+export const rename: Operation = (fs, request) => move(fs, request, ARGUMENTS + 8, 0);
+
+export const rename2: Operation = (fs, request) => {
+  if (!request.has(ARGUMENTS + 16)) return -Errno.EINVAL;
+  return move(fs, request, ARGUMENTS + 16, request.uint32(ARGUMENTS + 8));
+};

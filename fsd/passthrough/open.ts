@@ -1,0 +1,209 @@
+import { Errno } from "../../lib/sys/errno.js";
+import {
+  close,
+  O_ACCMODE,
+  O_CLOEXEC,
+  O_CREAT,
+  O_DIRECTORY,
+  O_DSYNC,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_PATH,
+  O_RDONLY,
+  O_RDWR,
+  O_SYNC,
+  O_TMPFILE,
+  O_TRUNC,
+  openat,
+  S_IFDIR,
+  S_IFREG,
+} from "../../lib/sys/file.js";
+import { lastErrno } from "../../lib/sys/libc.js";
+import {
+  ENTRY_OUT_BYTES,
+  FUSE_INVALID_UIDGID,
+  FUSE_OPEN_KILL_SUIDGID,
+  IN_HEADER_BYTES,
+  OPEN_OUT_BYTES,
+  OUT_HEADER_BYTES,
+} from "../fuse/constants.js";
+import { type FuseReply, writeOpen } from "../fuse/reply.js";
+import type { FileSystem } from "./file-system.js";
+import { HandleKind } from "./handle-table.js";
+import type { Operation } from "./operation.js";
+
+const ARGUMENTS = IN_HEADER_BYTES;
+const CREATE_IN_BYTES = 16;
+const PERMISSIONS = 0o7777;
+
+/**
+ * The flags that reach the host. O_APPEND does not: the guest's kernel gives every write its offset, and writes back mapped pages through
+ * whichever handle it finds, where appending would corrupt the file. O_DIRECT does not: guest buffers are not aligned for it.
+ */
+const HOST_FLAGS = O_ACCMODE | O_TRUNC | O_SYNC | O_DSYNC;
+
+/** Whether an open with these flags may change the file. */
+function isForWriting(flags: number): boolean {
+  return (flags & O_ACCMODE) !== O_RDONLY || (flags & O_TRUNC) !== 0;
+}
+
+/** Opens a regular file of the table for the guest. Anything else is never opened on the host: opening a device or a fifo has effects. */
+function openFile(fs: FileSystem, slot: number, flags: number, keepSetIdBits: boolean): number {
+  if (fs.inodes.type(slot) !== S_IFREG)
+    return fs.inodes.type(slot) === S_IFDIR ? -Errno.EISDIR : -Errno.ENXIO;
+  if ((flags & O_ACCMODE) === O_ACCMODE) return -Errno.EINVAL;
+  if (isForWriting(flags) && fs.isReadOnly(slot)) return -Errno.EROFS;
+  if ((flags & O_TRUNC) !== 0) fs.credentials.keepSetIdBits(keepSetIdBits);
+  const fd = openat(
+    fs.procPath.dir,
+    fs.procPath.name(fs.inodes.fd(slot)),
+    (flags & HOST_FLAGS) | O_CLOEXEC,
+    0,
+  );
+  return fd < 0 ? -lastErrno() : fd;
+}
+
+/** Gives the guest a handle for `fd`, which is taken over, as struct fuse_open_out at `offset`. @returns 0, or -errno. */
+function writeHandle(
+  fs: FileSystem,
+  reply: FuseReply,
+  offset: number,
+  fd: number,
+  kind: 0 | 1,
+  openFlags: number,
+): number {
+  const handle = fs.handles.insert(fd, kind);
+  if (handle === 0) {
+    close(fd);
+    return -Errno.ENFILE;
+  }
+  fs.metrics.handlesLive++;
+  writeOpen(reply.view, offset, handle, fs.handles.sequence(handle), openFlags);
+  return 0;
+}
+
+export const open: Operation = (fs, request, reply) => {
+  const slot = fs.inodeOf(request);
+  if (slot === 0) return -Errno.ESTALE;
+  if (!request.has(ARGUMENTS + 8)) return -Errno.EINVAL;
+  const kill = (request.uint32(ARGUMENTS + 4) & FUSE_OPEN_KILL_SUIDGID) !== 0;
+  const fd = openFile(fs, slot, request.uint32(ARGUMENTS), !kill);
+  if (fd < 0) return fd;
+  const result = writeHandle(fs, reply, OUT_HEADER_BYTES, fd, HandleKind.file, fs.policy(slot).openFlags);
+  return result < 0 ? result : OPEN_OUT_BYTES;
+};
+
+export const opendir: Operation = (fs, request, reply) => {
+  const slot = fs.inodeOf(request);
+  if (slot === 0) return -Errno.ESTALE;
+  if (fs.inodes.type(slot) !== S_IFDIR) return -Errno.ENOTDIR;
+  const name = fs.procPath.name(fs.inodes.fd(slot));
+  const fd = openat(fs.procPath.dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+  if (fd < 0) return -lastErrno();
+  const result = writeHandle(
+    fs,
+    reply,
+    OUT_HEADER_BYTES,
+    fd,
+    HandleKind.directory,
+    fs.policy(slot).opendirFlags,
+  );
+  return result < 0 ? result : OPEN_OUT_BYTES;
+};
+
+export const release: Operation = (fs, request) => {
+  if (!request.has(ARGUMENTS + 8)) return -Errno.EINVAL;
+  const handle = fs.handles.slotOf(request.uint32(ARGUMENTS), request.uint32(ARGUMENTS + 4), HandleKind.file);
+  if (handle === 0) return -Errno.EBADF;
+  fs.closeHandle(handle);
+  return 0;
+};
+
+export const releasedir: Operation = (fs, request) => {
+  if (!request.has(ARGUMENTS + 8)) return -Errno.EINVAL;
+  const low = request.uint32(ARGUMENTS);
+  const handle = fs.handles.slotOf(low, request.uint32(ARGUMENTS + 4), HandleKind.directory);
+  if (handle === 0) return -Errno.EBADF;
+  fs.closeHandle(handle);
+  return 0;
+};
+
+/** FUSE_CREATE: makes the file or opens the one that is there, and answers struct fuse_entry_out and struct fuse_open_out. */
+export const create: Operation = (fs, request, reply) => {
+  const parent = fs.inodeOf(request);
+  if (parent === 0) return -Errno.ESTALE;
+  if (!request.has(ARGUMENTS + CREATE_IN_BYTES)) return -Errno.EINVAL;
+  const flags = request.uint32(ARGUMENTS);
+  const mode = request.uint32(ARGUMENTS + 4) & PERMISSIONS & ~request.uint32(ARGUMENTS + 8);
+  const kill = (request.uint32(ARGUMENTS + 12) & FUSE_OPEN_KILL_SUIDGID) !== 0;
+  const name = request.takeName(ARGUMENTS + CREATE_IN_BYTES);
+  if (name < 0) return name;
+  if ((flags & O_ACCMODE) === O_ACCMODE) return -Errno.EINVAL;
+  if (request.uid === FUSE_INVALID_UIDGID || request.gid === FUSE_INVALID_UIDGID) return -Errno.EOVERFLOW;
+  if (fs.isReadOnly(parent)) return -Errno.EROFS;
+
+  // O_EXCL on the host even where the guest did not ask for it: what is there already is looked at before it is opened.
+  fs.credentials.keepSetIdBits(true);
+  fs.credentials.actAs(request.uid, request.gid);
+  const hostFlags = (flags & HOST_FLAGS) | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  let fd = openat(fs.inodes.fd(parent), name, hostFlags, mode);
+  const error = fd < 0 ? -lastErrno() : 0;
+  fs.credentials.actAsSelf();
+
+  let slot: number;
+  if (fd >= 0) {
+    slot = adoptOpened(fs, fd, parent);
+    if (slot < 0) return slot;
+  } else if (error === -Errno.EEXIST && (flags & O_EXCL) === 0) {
+    slot = fs.lookup(parent, name);
+    if (slot < 0) return slot;
+    fd = openFile(fs, slot, flags, !kill);
+    if (fd >= 0 && (flags & O_TRUNC) !== 0) fs.stat(slot);
+  } else {
+    return error;
+  }
+  return answerCreated(fs, reply, parent, slot, fd);
+};
+
+/** FUSE_TMPFILE: a file without a name in the directory; the name in the request means nothing. */
+export const tmpfile: Operation = (fs, request, reply) => {
+  const parent = fs.inodeOf(request);
+  if (parent === 0) return -Errno.ESTALE;
+  if (!request.has(ARGUMENTS + CREATE_IN_BYTES)) return -Errno.EINVAL;
+  const flags = request.uint32(ARGUMENTS);
+  const mode = request.uint32(ARGUMENTS + 4) & PERMISSIONS & ~request.uint32(ARGUMENTS + 8);
+  if (fs.inodes.type(parent) !== S_IFDIR) return -Errno.ENOTDIR;
+  if (request.uid === FUSE_INVALID_UIDGID || request.gid === FUSE_INVALID_UIDGID) return -Errno.EOVERFLOW;
+  if (fs.isReadOnly(parent)) return -Errno.EROFS;
+
+  fs.credentials.keepSetIdBits(true);
+  fs.credentials.actAs(request.uid, request.gid);
+  const hostFlags = (flags & (O_SYNC | O_DSYNC | O_EXCL)) | O_RDWR | O_TMPFILE | O_CLOEXEC;
+  const fd = openat(fs.procPath.dir, fs.procPath.name(fs.inodes.fd(parent)), hostFlags, mode);
+  const error = fd < 0 ? -lastErrno() : 0;
+  fs.credentials.actAsSelf();
+  if (fd < 0) return error;
+  const slot = adoptOpened(fs, fd, parent);
+  return slot < 0 ? slot : answerCreated(fs, reply, parent, slot, fd);
+};
+
+/** Puts the new file that `fd` has open into the table. @returns its slot, or -errno with `fd` closed. */
+function adoptOpened(fs: FileSystem, fd: number, parent: number): number {
+  const pathFd = openat(fs.procPath.dir, fs.procPath.name(fd), O_PATH | O_CLOEXEC, 0);
+  const slot = pathFd < 0 ? -lastErrno() : fs.adopt(pathFd, parent);
+  if (slot < 0) close(fd);
+  return slot;
+}
+
+/** Answers with the inode, referenced once more already, and a handle for `fd`; `fd` may be an errno instead. */
+function answerCreated(fs: FileSystem, reply: FuseReply, parent: number, slot: number, fd: number): number {
+  fs.writeEntry(reply.view, OUT_HEADER_BYTES, parent, slot);
+  const openOut = OUT_HEADER_BYTES + ENTRY_OUT_BYTES;
+  const openFlags = fs.policy(slot).openFlags;
+  const result = fd < 0 ? fd : writeHandle(fs, reply, openOut, fd, HandleKind.file, openFlags);
+  if (result < 0) {
+    fs.forget(slot, 1);
+    return result;
+  }
+  return ENTRY_OUT_BYTES + OPEN_OUT_BYTES;
+}

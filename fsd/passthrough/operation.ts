@@ -1,0 +1,9 @@
+import type { FuseReply } from "../fuse/reply.js";
+import type { FuseRequest } from "../fuse/request.js";
+import type { FileSystem } from "./file-system.js";
+
+/**
+ * Serves one kind of request. The request's header was checked; its arguments were not.
+ * @returns the length of the reply's body, which it has built in `reply` (or, with `bodyIsInPlace`, in guest memory); or -errno.
+ */
+export type Operation = (fs: FileSystem, request: FuseRequest, reply: FuseReply) => number;

@@ -1,0 +1,69 @@
+import { Errno } from "../../lib/sys/errno.js";
+import {
+  close,
+  fstatfs,
+  syncfs as hostSyncfs,
+  O_CLOEXEC,
+  O_RDONLY,
+  openat,
+  S_IFDIR,
+  S_IFREG,
+} from "../../lib/sys/file.js";
+import { addressOf, lastErrno } from "../../lib/sys/libc.js";
+import { IN_HEADER_BYTES, OUT_HEADER_BYTES } from "../fuse/constants.js";
+import type { Operation } from "./operation.js";
+
+const STATFS_OUT_BYTES = 80;
+const W_OK = 2;
+
+/** struct statfs of 64-bit Linux. */
+const statfsBuffer = new DataView(new ArrayBuffer(120));
+const statfsAddress = addressOf(statfsBuffer);
+
+export const statfs: Operation = (fs, request, reply) => {
+  const slot = fs.inodeOf(request);
+  if (slot === 0) return -Errno.ESTALE;
+  if (fstatfs(fs.inodes.fd(slot), statfsAddress) < 0) return -lastErrno();
+  const view = reply.view;
+  // f_blocks, f_bfree, f_bavail, f_files, f_ffree stand side by side in both structures.
+  for (let field = 0; field < 40; field += 4) {
+    view.setUint32(OUT_HEADER_BYTES + field, statfsBuffer.getUint32(16 + field, true), true);
+  }
+  view.setUint32(OUT_HEADER_BYTES + 40, statfsBuffer.getUint32(8, true), true);
+  view.setUint32(OUT_HEADER_BYTES + 44, statfsBuffer.getUint32(64, true), true);
+  view.setUint32(OUT_HEADER_BYTES + 48, statfsBuffer.getUint32(72, true), true);
+  reply.bytes.fill(0, OUT_HEADER_BYTES + 52, OUT_HEADER_BYTES + STATFS_OUT_BYTES);
+  return STATFS_OUT_BYTES;
+};
+
+/** FUSE_SYNCFS: writes back the file system that the inode is on, which needs a descriptor with rights. */
+export const syncfs: Operation = (fs, request) => {
+  const slot = fs.inodeOf(request);
+  if (slot === 0) return -Errno.ESTALE;
+  const type = fs.inodes.type(slot);
+  if (type !== S_IFDIR && type !== S_IFREG) return -Errno.EINVAL;
+  if (fs.isReadOnly(slot)) return 0;
+  const fd = openat(fs.procPath.dir, fs.procPath.name(fs.inodes.fd(slot)), O_RDONLY | O_CLOEXEC, 0);
+  if (fd < 0) return -lastErrno();
+  const result = hostSyncfs(fd) < 0 ? -lastErrno() : 0;
+  close(fd);
+  return result;
+};
+
+/** FUSE_ACCESS, by the mode alone: with default_permissions the guest's kernel has asked itself before. */
+export const access: Operation = (fs, request) => {
+  const slot = fs.inodeOf(request);
+  if (slot === 0) return -Errno.ESTALE;
+  if (!request.has(IN_HEADER_BYTES + 8)) return -Errno.EINVAL;
+  const mask = request.uint32(IN_HEADER_BYTES) & 7;
+  if ((mask & W_OK) !== 0 && fs.isReadOnly(slot)) return -Errno.EROFS;
+  const result = fs.stat(slot);
+  if (result < 0 || mask === 0) return result;
+  const { mode, uid, gid, type } = fs.statx;
+  if (request.uid === 0) {
+    const isExecutable = type === S_IFDIR || (mask & 1) === 0 || (mode & 0o111) !== 0;
+    return isExecutable ? 0 : -Errno.EACCES;
+  }
+  const shift = request.uid === uid ? 6 : request.gid === gid ? 3 : 0;
+  return ((mode >>> shift) & mask) === mask ? 0 : -Errno.EACCES;
+};
