@@ -1,28 +1,24 @@
 import { closeSync, writeSync } from "node:fs";
-import type { Server } from "node:net";
 import { addressOf, socketPath, writeAddress } from "./address.js";
 import { requireIdentifier, type ShimArgs } from "./args.js";
 import { readAnnotations } from "./bundle.js";
 import { containerTypeOf } from "./container-type.js";
-import { isAnswered, listenOn } from "./listen.js";
+import { isAnswered, type Listener, listenOn } from "./listen.js";
 
-/** A shim that listens; containerd may connect before anybody accepts. */
-export interface Listening {
-  readonly server: Server;
-  readonly socketPath: string;
+/** What `start` answers containerd, and the listener of the shim that this process becomes, if one is needed. */
+export interface Bootstrapped {
+  readonly address: string;
+  /** undefined when another shim serves the container. */
+  readonly listener: Listener | undefined;
 }
 
 /**
  * Does what `start` must have done before containerd may get its answer. A pod's container gets the address of its sandbox's
  * shim; for anything else this process listens on a socket of its own.
  *
- * @returns the server, or undefined when another shim serves the container and this process is not needed
  * @throws Error with one line that says why there is no address
  */
-export async function bootstrap(
-  args: ShimArgs,
-  bundle: string,
-): Promise<{ readonly address: string; readonly listening: Listening | undefined }> {
+export async function bootstrap(args: ShimArgs, bundle: string): Promise<Bootstrapped> {
   const type = containerTypeOf(readAnnotations(bundle));
   if (type.kind === "pod-container") {
     requireIdentifier("the sandbox id in the annotations", type.sandboxId);
@@ -32,19 +28,19 @@ export async function bootstrap(
     }
     const address = addressOf(path);
     writeAddress(bundle, address);
-    return { address, listening: undefined };
+    return { address, listener: undefined };
   }
 
   const path = socketPath(args.address, args.namespace, args.id);
-  const server = await listenOn(path);
+  const listener = await listenOn(path);
   const address = addressOf(path);
   try {
     writeAddress(bundle, address);
   } catch (error) {
-    server.close();
+    listener.close();
     throw error;
   }
-  return { address, listening: { server, socketPath: path } };
+  return { address, listener };
 }
 
 /**

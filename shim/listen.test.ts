@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { isAnswered, listenOn } from "./listen.js";
 
 let directory: string;
@@ -29,6 +31,23 @@ test("replaces the socket of a process that is gone", async () => {
   const server = await listenOn(path);
   assert.equal(await isAnswered(path), true);
   server.close();
+});
+
+test("serves those who connected before anybody was ready, and those who come later", async () => {
+  const listener = await listenOn(join(directory, "socket"));
+  const connectAndRead = () =>
+    new Promise((resolve, reject) => {
+      connect(listener.path, function (this: Socket) {
+        this.once("data", (data) => resolve(data.toString()));
+      }).once("error", reject);
+    });
+  const early = connectAndRead();
+  await sleep(20);
+  listener.accept((connection) => connection.end("hello"));
+  assert.equal(await early, "hello");
+  assert.equal(await connectAndRead(), "hello");
+  listener.close();
+  assert.equal(existsSync(listener.path), false);
 });
 
 test("leaves a socket alone that another process serves", async () => {

@@ -1,6 +1,15 @@
 import { mkdirSync, unlinkSync } from "node:fs";
-import { connect, createServer, type Server } from "node:net";
+import { connect, createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
+
+/** A socket that is listened on, perhaps before anybody is ready to serve it. */
+export interface Listener {
+  readonly path: string;
+  /** Hands over the connections that came so far, then each new one. Called once. */
+  accept(handler: (connection: Socket) => void): void;
+  /** Takes no more connections and removes the socket; those that exist go on. */
+  close(): void;
+}
 
 /**
  * Listens on a UNIX socket that only root can connect to. A socket file left by a shim that was killed is replaced; a
@@ -8,15 +17,15 @@ import { dirname } from "node:path";
  *
  * @throws Error if another process serves the socket, or the system refuses
  */
-export async function listenOn(path: string): Promise<Server> {
+export async function listenOn(path: string): Promise<Listener> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   try {
-    return await bindOnce(path);
+    return new QueueingListener(path, await bindOnce(path));
   } catch (error) {
     if (!isErrno(error, "EADDRINUSE")) throw error;
     if (await isAnswered(path)) throw new Error(`another shim already serves ${path}`, { cause: error });
     unlinkSync(path);
-    return await bindOnce(path);
+    return new QueueingListener(path, await bindOnce(path));
   }
 }
 
@@ -31,6 +40,34 @@ export function isAnswered(path: string): Promise<boolean> {
     // Whatever the errno, nobody can be reached there.
     probe.once("error", () => resolve(false));
   });
+}
+
+class QueueingListener implements Listener {
+  readonly #server: Server;
+  readonly #waiting: Socket[] = [];
+  #handler: ((connection: Socket) => void) | undefined;
+
+  constructor(
+    readonly path: string,
+    server: Server,
+  ) {
+    this.#server = server;
+    server.on("connection", (connection) => {
+      // One that breaks while it waits is found broken by whoever gets it.
+      connection.on("error", () => {});
+      if (this.#handler === undefined) this.#waiting.push(connection);
+      else this.#handler(connection);
+    });
+  }
+
+  accept(handler: (connection: Socket) => void): void {
+    this.#handler = handler;
+    for (const connection of this.#waiting.splice(0)) handler(connection);
+  }
+
+  close(): void {
+    this.#server.close();
+  }
 }
 
 function bindOnce(path: string): Promise<Server> {

@@ -1,5 +1,5 @@
 import { parseArgs, type ShimArgs, USAGE, UsageError } from "./args.js";
-import { answerLauncher, bootstrap } from "./bootstrap.js";
+import { answerLauncher, type Bootstrapped, bootstrap } from "./bootstrap.js";
 import { messageOf } from "./error.js";
 
 // Everything that listening does not need is imported after containerd has its answer: the time until then is on the path of
@@ -50,7 +50,7 @@ async function start(args: ShimArgs): Promise<number> {
     return 2;
   }
   const bundle = process.cwd();
-  let booted: Awaited<ReturnType<typeof bootstrap>>;
+  let booted: Bootstrapped;
   try {
     booted = await bootstrap(args, bundle);
   } catch (error) {
@@ -58,7 +58,7 @@ async function start(args: ShimArgs): Promise<number> {
     return 1;
   }
   answerLauncher(answerFd, booted.address);
-  if (booted.listening === undefined) return 0;
+  if (booted.listener === undefined) return 0;
   const { serve } = await import("./serve.js");
-  return await serve(args, bundle, booted.listening);
+  return await serve(args, bundle, booted.listener);
 }

@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { Socket } from "node:net";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Lifetime } from "./lifetime.js";
+
+const LIMIT_MS = 50;
+
+async function hasEnded(lifetime: Lifetime, withinMs: number): Promise<string | undefined> {
+  return await Promise.race([lifetime.ended, sleep(withinMs, undefined)]);
+}
+
+test("ends when nobody ever connects", async () => {
+  const lifetime = new Lifetime(() => true, LIMIT_MS);
+  assert.match((await hasEnded(lifetime, 1_000)) ?? "", /no connection and no task/);
+});
+
+test("a connection keeps it, and so does a task while containerd is away", async () => {
+  let isIdle = false;
+  const lifetime = new Lifetime(() => isIdle, LIMIT_MS);
+  const connection = new Socket();
+  lifetime.track(connection);
+  assert.equal(await hasEnded(lifetime, 3 * LIMIT_MS), undefined);
+  connection.destroy();
+  assert.equal(await hasEnded(lifetime, 3 * LIMIT_MS), undefined);
+  isIdle = true;
+  assert.match((await hasEnded(lifetime, 1_000)) ?? "", /no connection and no task/);
+});
+
+test("ends when it is told", async () => {
+  const lifetime = new Lifetime(() => false);
+  lifetime.end("Shutdown");
+  assert.equal(await lifetime.ended, "Shutdown");
+});
+
+test("waits for connections to close, but not for ever", async () => {
+  const lifetime = new Lifetime(() => false);
+  const [first, second] = [new Socket(), new Socket()];
+  lifetime.track(first);
+  lifetime.track(second);
+  let isClosed = false;
+  const closed = lifetime.connectionsClosed(5_000).then(() => {
+    isClosed = true;
+  });
+  first.destroy();
+  await sleep(10);
+  assert.equal(isClosed, false);
+  second.destroy();
+  await closed;
+
+  const startedMs = performance.now();
+  lifetime.track(new Socket());
+  await lifetime.connectionsClosed(30);
+  assert.ok(performance.now() - startedMs < 1_000);
+  lifetime.end("done");
+});

@@ -1,0 +1,63 @@
+import type { Socket } from "node:net";
+
+/** How long a shim without tasks waits for containerd: one whose containerd stopped during `start` is known to nobody. */
+const UNUSED_LIMIT_MS = 60_000;
+
+/** Decides when the shim is no longer needed: when it is told so, or when nobody uses it. */
+export class Lifetime {
+  /** Resolves with the reason. */
+  readonly ended: Promise<string>;
+  readonly #isIdle: () => boolean;
+  readonly #unusedLimitMs: number;
+  readonly #connections = new Set<Socket>();
+  #timer: NodeJS.Timeout | undefined;
+  #end: (reason: string) => void = () => {};
+
+  /** @param isIdle whether there is no task */
+  constructor(isIdle: () => boolean, unusedLimitMs = UNUSED_LIMIT_MS) {
+    this.#isIdle = isIdle;
+    this.#unusedLimitMs = unusedLimitMs;
+    this.ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+    this.#restartTimer();
+  }
+
+  /** Counts a connection of containerd until it closes. */
+  track(connection: Socket): void {
+    this.#connections.add(connection);
+    clearTimeout(this.#timer);
+    connection.once("close", () => {
+      this.#connections.delete(connection);
+      if (this.#connections.size === 0) this.#restartTimer();
+    });
+  }
+
+  end(reason: string): void {
+    clearTimeout(this.#timer);
+    this.#end(reason);
+  }
+
+  /** Resolves when containerd has closed its connections, or after `timeoutMs`. */
+  async connectionsClosed(timeoutMs: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, timeoutMs);
+      const check = () => {
+        if (this.#connections.size > 0) return;
+        clearTimeout(timer);
+        resolve();
+      };
+      // Listeners run in the order they were added: the set is up to date by now.
+      for (const connection of this.#connections) connection.once("close", check);
+      check();
+    });
+  }
+
+  #restartTimer(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      if (this.#isIdle()) this.#end(`no connection and no task for ${this.#unusedLimitMs / 1_000} s`);
+      else this.#restartTimer();
+    }, this.#unusedLimitMs);
+  }
+}
