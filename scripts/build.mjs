@@ -10,7 +10,7 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { basename, dirname, join, relative, resolve } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ensureDependencies } from "./dependencies.mjs";
 
@@ -67,28 +67,37 @@ export async function build() {
   );
 }
 
-/** @param {string} dist */
+/**
+ * Makes the bundles. One that fails does not keep the others from being renewed: whoever works on one part can build it
+ * while another one is half-written.
+ *
+ * @param {string} dist
+ */
 async function bundle(dist) {
   const { build: esbuild } = await import("esbuild");
-  const { outputFiles } = await esbuild({
-    absWorkingDir: root,
-    entryPoints: present(BUNDLES).map(([out, entry]) => ({ in: entry, out: basename(out, ".cjs") })),
-    outdir: dist,
-    outExtension: { ".js": ".cjs" },
-    bundle: true,
-    platform: "node",
-    target: "node20",
-    format: "cjs",
-    sourcemap: "linked",
-    sourcesContent: false,
-    external: ["koffi"],
-    write: false,
-    logLevel: "warning",
-    // A CommonJS bundle has no import.meta; the sources use it only to find files beside themselves.
-    define: { "import.meta.url": "__bundleUrl" },
-    banner: { js: `const __bundleUrl = require("node:url").pathToFileURL(__filename).href;` },
-  });
-  for (const { path, contents } of outputFiles) publish(path, contents);
+  const results = await Promise.allSettled(
+    present(BUNDLES).map(async ([out, entry]) => {
+      const { outputFiles } = await esbuild({
+        absWorkingDir: root,
+        entryPoints: [entry],
+        outfile: join(dist, out),
+        bundle: true,
+        platform: "node",
+        target: "node20",
+        format: "cjs",
+        sourcemap: "linked",
+        sourcesContent: false,
+        external: ["koffi"],
+        write: false,
+        logLevel: "warning",
+        // A CommonJS bundle has no import.meta; the sources use it only to find files beside themselves.
+        define: { "import.meta.url": "__bundleUrl" },
+        banner: { js: `const __bundleUrl = require("node:url").pathToFileURL(__filename).href;` },
+      });
+      for (const { path, contents } of outputFiles) publish(path, contents);
+    }),
+  );
+  for (const result of results) if (result.status === "rejected") throw result.reason;
 }
 
 /**
