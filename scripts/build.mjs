@@ -42,13 +42,7 @@ const COMMANDS = {
  * @returns {Promise<void>}
  */
 export async function build() {
-  ensureDependencies(root);
-  const protoBuilder = join(root, "scripts/build-proto.mjs");
-  if (existsSync(protoBuilder)) {
-    const { buildProto } = await import(protoBuilder);
-    await buildProto();
-  }
-
+  await completeSources();
   const dist = join(root, "dist");
   const digestFile = join(dist, ".sources.sha256");
   const digest = digestOfSources();
@@ -57,7 +51,7 @@ export async function build() {
   const started = performance.now();
   rmSync(digestFile, { force: true });
   mkdirSync(join(dist, "bin"), { recursive: true });
-  await bundle(dist);
+  await makeBundles(dist);
   for (const [name, source] of present(COMMANDS)) {
     publish(join(dist, "bin", name), readFileSync(join(root, source)), 0o755);
   }
@@ -68,12 +62,34 @@ export async function build() {
 }
 
 /**
+ * Where {@link build} puts a bundle.
+ *
+ * @param {keyof typeof BUNDLES} name
+ */
+export function bundle(name) {
+  return join(root, "dist", name);
+}
+
+/**
+ * Brings everything that the sources import: npm dependencies and generated protocol code. Enough to run TypeScript from
+ * the sources.
+ */
+export async function completeSources() {
+  ensureDependencies(root);
+  const protoBuilder = join(root, "scripts/build-proto.mjs");
+  if (existsSync(protoBuilder)) {
+    const { buildProto } = await import(protoBuilder);
+    await buildProto();
+  }
+}
+
+/**
  * Makes the bundles. One that fails does not keep the others from being renewed: whoever works on one part can build it
  * while another one is half-written.
  *
  * @param {string} dist
  */
-async function bundle(dist) {
+async function makeBundles(dist) {
   const { build: esbuild } = await import("esbuild");
   const results = await Promise.allSettled(
     present(BUNDLES).map(async ([out, entry]) => {

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // npm start [-- [-it] COMMAND [ARGUMENT …]]: set-up, then a container in a VM. See setup/main.ts.
-import { build } from "./build.mjs";
+import { build, bundle } from "./build.mjs";
 import { takeLock } from "./exclusive.mjs";
 
 try {
@@ -11,5 +11,5 @@ try {
   console.error(`kata-fs: ${error instanceof Error ? error.message : error}`);
   process.exit(1);
 }
-const { main } = await import("../dist/kata-fs.cjs");
+const { main } = await import(bundle("kata-fs.cjs"));
 process.exitCode = await main(["start", ...process.argv.slice(2)]);

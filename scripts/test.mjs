@@ -1,0 +1,54 @@
+#!/usr/bin/env node
+// npm test: set-up with every containerd, types, lint, unit tests, then the tests that boot virtual machines.
+import { availableParallelism } from "node:os";
+import { join, resolve } from "node:path";
+import { build, bundle } from "./build.mjs";
+import { takeLock } from "./exclusive.mjs";
+import { endToEndTests, run, runTests, unitTests } from "./testing.mjs";
+
+const { KATA_FS_DIR = "/opt/kata-fs" } = process.env;
+const environment = {
+  KATA_FS_DIR: resolve(KATA_FS_DIR),
+  /** Where the programs and files are that set-up brought, see setup/toolchain.ts. */
+  KATA_FS_TOOLCHAIN: join(resolve(KATA_FS_DIR), "toolchain.json"),
+};
+
+/** @type {readonly [title: string, step: () => boolean | Promise<boolean>][]} */
+const steps = [
+  ["set-up", setUp],
+  ["types", () => run("node_modules/.bin/tsc", ["--noEmit"])],
+  ["format and lint", () => run("node_modules/.bin/biome", ["check", "--error-on-warnings"])],
+  ["unit tests", () => runTests(unitTests(), { concurrency: availableParallelism(), env: environment })],
+  // One after the other: each boots machines and measures.
+  ["end to end tests", () => runTests(endToEndTests(), { concurrency: 1, env: environment })],
+];
+
+/** @type {string[]} */
+const failed = [];
+for (const [title, step] of steps) {
+  console.log(`\n== ${title}`);
+  const started = performance.now();
+  const passed = await step();
+  console.log(
+    `== ${title} ${passed ? "passed" : "FAILED"} after ${((performance.now() - started) / 1000).toFixed(1)} s`,
+  );
+  if (!passed) failed.push(title);
+  if (!passed && title === "set-up") break; // Nothing else can work.
+}
+console.log(failed.length === 0 ? "\nall passed" : `\nFAILED: ${failed.join(", ")}`);
+process.exitCode = failed.length === 0 ? 0 : 1;
+
+async function setUp() {
+  try {
+    // Given back before the tests: some of them run `npm start`, which takes it.
+    const giveBack = await takeLock(KATA_FS_DIR);
+    await build();
+    const { main } = await import(bundle("kata-fs.cjs"));
+    const status = await main(["set-up", "--containerd=all"]);
+    giveBack();
+    return status === 0;
+  } catch (error) {
+    console.error(`kata-fs: ${error instanceof Error ? error.message : error}`);
+    return false;
+  }
+}

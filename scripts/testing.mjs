@@ -1,0 +1,73 @@
+import { spawnSync } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
+
+/** Folders with unit tests beside their sources. */
+const UNIT_FOLDERS = ["lib", "proto", "configs", "shim", "fsd", "agent", "guest", "setup", "bench"];
+
+/**
+ * The unit tests whose path from the repository starts with one of `prefixes`; all of them when there are none.
+ *
+ * @param {readonly string[]} [prefixes]
+ */
+export function unitTests(prefixes = []) {
+  return UNIT_FOLDERS.flatMap(testsBelow).filter(
+    (file) => prefixes.length === 0 || prefixes.some((prefix) => file.startsWith(prefix)),
+  );
+}
+
+/** The tests that boot virtual machines. */
+export function endToEndTests() {
+  return testsBelow("test");
+}
+
+/**
+ * @param {string} folder
+ * @returns {string[]}
+ */
+function testsBelow(folder) {
+  return readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".test.ts"))
+    .map((name) => relative(root, join(root, folder, name)))
+    .sort();
+}
+
+/**
+ * Runs test files with Node's test runner, each in a process of its own.
+ *
+ * @param {readonly string[]} files
+ * @param {{ concurrency: number, env?: NodeJS.ProcessEnv }} options
+ * @returns {boolean} whether all passed
+ */
+export function runTests(files, { concurrency, env = {} }) {
+  if (files.length === 0) {
+    console.error("no test file matches");
+    return false;
+  }
+  return run(
+    process.execPath,
+    ["--import", "tsx", "--test", `--test-concurrency=${concurrency}`, "--test-reporter=spec", ...files],
+    env,
+  );
+}
+
+/**
+ * Runs a command with this process's streams.
+ *
+ * @param {string} command
+ * @param {readonly string[]} args
+ * @param {NodeJS.ProcessEnv} [env] variables in addition to this process's own
+ * @returns {boolean} whether its exit status was 0
+ */
+export function run(command, args, env = {}) {
+  const { status, error } = spawnSync(command, args, {
+    cwd: root,
+    stdio: "inherit",
+    env: { ...process.env, ...env },
+  });
+  if (error) console.error(`${command}: ${error.message}`);
+  return status === 0;
+}
