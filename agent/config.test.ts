@@ -1,0 +1,37 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { DEFAULT_CONFIG, parseParameters, VMADDR_CID_ANY } from "./config.js";
+
+describe("parseParameters", () => {
+  test("finds the agent's among the kernel's", () => {
+    const config = parseParameters(
+      "console=hvc0 quiet agent.log=debug root=kataGuest agent.server_addr=vsock://3:2048\n",
+    );
+    assert.equal(config.logLevel, "debug");
+    assert.deepEqual(config.serverAddress, { family: "vsock", cid: 3, port: 2048 });
+  });
+
+  test("has defaults", () => {
+    assert.deepEqual(parseParameters(""), DEFAULT_CONFIG);
+    assert.deepEqual(DEFAULT_CONFIG.serverAddress, { family: "vsock", cid: VMADDR_CID_ANY, port: 1024 });
+  });
+
+  test("takes the last of two", () => {
+    assert.equal(parseParameters("agent.log=debug agent.log=error").logLevel, "error");
+  });
+
+  test("passes over what only the official agent knows", () => {
+    assert.deepEqual(parseParameters("agent.debug_console agent.hotplug_timeout=3"), DEFAULT_CONFIG);
+  });
+
+  test("listens on a UNIX socket outside of a guest", () => {
+    const { serverAddress } = parseParameters("agent.server_addr=unix:///tmp/a.sock");
+    assert.deepEqual(serverAddress, { family: "unix", path: "/tmp/a.sock" });
+  });
+
+  for (const bad of ["agent.log=loud", "agent.server_addr=tcp://1:2", "agent.server_addr=unix://relative"]) {
+    test(`refuses ${bad}, naming it`, () => {
+      assert.throws(() => parseParameters(bad), { message: new RegExp(bad.replace(/[/.]/g, "\\$&")) });
+    });
+  }
+});

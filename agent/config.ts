@@ -1,0 +1,68 @@
+import { AgentError } from "./error.js";
+import { LOG_LEVELS, type LogLevel } from "./log.js";
+
+/** Where the agent listens. */
+export type ServerAddress =
+  | { readonly family: "vsock"; readonly cid: number; readonly port: number }
+  | { readonly family: "unix"; readonly path: string };
+
+export interface AgentConfig {
+  readonly serverAddress: ServerAddress;
+  readonly logLevel: LogLevel;
+  /** The OCI runtime's --cgroup-manager. */
+  readonly cgroupManager: string;
+}
+
+export const VMADDR_CID_ANY = 0xffffffff;
+
+/** As the official agent without parameters. */
+export const DEFAULT_CONFIG: AgentConfig = {
+  serverAddress: { family: "vsock", cid: VMADDR_CID_ANY, port: 1024 },
+  logLevel: "info",
+  cgroupManager: "cgroupfs",
+};
+
+/** Parameter to the change that it makes. */
+const PARAMETERS = new Map<string, (value: string) => Partial<AgentConfig>>([
+  ["agent.log", (value) => ({ logLevel: parseLogLevel(value) })],
+  ["agent.server_addr", (value) => ({ serverAddress: parseServerAddress(value) })],
+  ["agent.cgroup_manager", (cgroupManager) => ({ cgroupManager })],
+]);
+
+/**
+ * Reads `agent.name=value` parameters, as on a kernel command line. Those of other programs, and the official agent's that
+ * this one has no use for, are passed over.
+ *
+ * @throws AgentError INVALID_ARGUMENT for a value that cannot be meant.
+ */
+export function parseParameters(parameters: string): AgentConfig {
+  return parameters
+    .split(/\s+/)
+    .map((parameter) => {
+      const [name = "", ...value] = parameter.split("=");
+      return PARAMETERS.get(name)?.(value.join("=")) ?? {};
+    })
+    .reduce<AgentConfig>((config, change) => ({ ...config, ...change }), DEFAULT_CONFIG);
+}
+
+function parseLogLevel(value: string): LogLevel {
+  const level = LOG_LEVELS.find((each) => each === value);
+  if (level === undefined) {
+    throw new AgentError("INVALID_ARGUMENT", `agent.log=${value}: must be one of ${LOG_LEVELS.join(", ")}`);
+  }
+  return level;
+}
+
+/** `vsock://<cid>:<port>`, where -1 is any context id, or `unix://<absolute path>`. */
+function parseServerAddress(value: string): ServerAddress {
+  const [, cid = "", port = ""] = /^vsock:\/\/(-1|\d{1,10}):(\d{1,10})$/.exec(value) ?? [];
+  if (port !== "") {
+    return { family: "vsock", cid: cid === "-1" ? VMADDR_CID_ANY : Number(cid), port: Number(port) };
+  }
+  const [, path = ""] = /^unix:\/\/(\/.+)$/.exec(value) ?? [];
+  if (path !== "") return { family: "unix", path };
+  throw new AgentError(
+    "INVALID_ARGUMENT",
+    `agent.server_addr=${value}: must be vsock://<cid>:<port> or unix://<path>`,
+  );
+}
