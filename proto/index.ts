@@ -1,0 +1,8 @@
+/**
+ * Messages of the protocols that kata-fs speaks, generated from the .proto files beside this one. Fields have the names of
+ * those files. A field that was not sent reads as its default through the message's class.
+ */
+import "./numbers.js";
+
+export { agent } from "./gen/agent.js";
+export { containerd } from "./gen/containerd.js";
