@@ -1,5 +1,4 @@
-/** Opcodes below this number are counted one by one; the few above it are CUSE's and never served. */
-const COUNTED_OPCODES = 64;
+import { OPCODE_LIMIT, Opcode } from "./fuse/constants.js";
 
 /**
  * What one device of kata-fsd has done since it started. Plain numbers, written by the FUSE server as it works and read by
@@ -16,20 +15,19 @@ export interface FsdMetrics {
   /** Inodes known to the guest, and open file and directory handles. */
   inodesLive: number;
   handlesLive: number;
-  /** Ranges of the DAX window: mapped now, mapped ever, taken away ever. */
+  /** Ranges of the DAX window: mapped now, mapped ever, taken away ever; and their bytes. */
   daxMapsLive: number;
   daxMapsTotal: number;
   daxUnmapsTotal: number;
-  /** Bytes of the window that are mapped now, and the most there ever were. */
-  daxMappedBytes: number;
-  daxMappedBytesPeak: number;
+  daxLiveBytes: number;
+  daxMappedBytesTotal: number;
   /** SETUPMAPPING requests that were refused. */
   daxMapFailures: number;
 }
 
 export function createFsdMetrics(): FsdMetrics {
   return {
-    requestsByOpcode: new Float64Array(COUNTED_OPCODES),
+    requestsByOpcode: new Float64Array(OPCODE_LIMIT),
     errors: 0,
     readBytes: 0,
     writtenBytes: 0,
@@ -38,8 +36,60 @@ export function createFsdMetrics(): FsdMetrics {
     daxMapsLive: 0,
     daxMapsTotal: 0,
     daxUnmapsTotal: 0,
-    daxMappedBytes: 0,
-    daxMappedBytesPeak: 0,
+    daxLiveBytes: 0,
+    daxMappedBytesTotal: 0,
     daxMapFailures: 0,
+  };
+}
+
+/** One device in the document that kata-fsd's metrics socket answers with. */
+export interface DeviceMetricsReport {
+  readonly tag: string;
+  /** Requests by kernel name, such as "FUSE_READ"; those that never came are left out. */
+  readonly requests: Readonly<Record<string, number>>;
+  readonly errors: number;
+  readonly readBytes: number;
+  readonly writeBytes: number;
+  readonly inodes: number;
+  readonly handles: number;
+  readonly dax: {
+    readonly windowBytes: number;
+    /** Ever, as are `mappedBytes` and `unmappedRanges`. */
+    readonly mappedRanges: number;
+    readonly mappedBytes: number;
+    readonly unmappedRanges: number;
+    readonly liveRanges: number;
+    readonly liveBytes: number;
+    readonly failedMaps: number;
+  };
+}
+
+/** @param windowBytes length of the device's DAX window, 0 without one */
+export function reportDeviceMetrics(
+  tag: string,
+  windowBytes: number,
+  metrics: FsdMetrics,
+): DeviceMetricsReport {
+  const named = Object.entries(Opcode).map(([name, opcode]): [string, number] => [
+    `FUSE_${name}`,
+    metrics.requestsByOpcode[opcode] ?? 0,
+  ]);
+  return {
+    tag,
+    requests: Object.fromEntries(named.filter(([, count]) => count > 0)),
+    errors: metrics.errors,
+    readBytes: metrics.readBytes,
+    writeBytes: metrics.writtenBytes,
+    inodes: metrics.inodesLive,
+    handles: metrics.handlesLive,
+    dax: {
+      windowBytes,
+      mappedRanges: metrics.daxMapsTotal,
+      mappedBytes: metrics.daxMappedBytesTotal,
+      unmappedRanges: metrics.daxUnmapsTotal,
+      liveRanges: metrics.daxMapsLive,
+      liveBytes: metrics.daxLiveBytes,
+      failedMaps: metrics.daxMapFailures,
+    },
   };
 }

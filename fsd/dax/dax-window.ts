@@ -82,7 +82,7 @@ export class DaxWindow {
       this.#records.setFloat64(range * DAX_RANGE.bytes + DAX_RANGE.mappedBytes, 0, true);
     }
     this.metrics.daxMapsLive = 0;
-    this.metrics.daxMappedBytes = 0;
+    this.metrics.daxLiveBytes = 0;
     for (const slot of this.#cached) {
       if (slot !== 0) this.forgetInode(slot);
     }
@@ -126,8 +126,8 @@ export class DaxWindow {
     const metrics = this.metrics;
     metrics.daxMapsLive++;
     metrics.daxMapsTotal++;
-    metrics.daxMappedBytes += mappedBytes;
-    metrics.daxMappedBytesPeak = Math.max(metrics.daxMappedBytesPeak, metrics.daxMappedBytes);
+    metrics.daxLiveBytes += mappedBytes;
+    metrics.daxMappedBytesTotal += mappedBytes;
     return 0;
   }
 
@@ -140,7 +140,7 @@ export class DaxWindow {
     this.#records.setFloat64(field, 0, true);
     this.metrics.daxMapsLive--;
     this.metrics.daxUnmapsTotal++;
-    this.metrics.daxMappedBytes -= mappedBytes;
+    this.metrics.daxLiveBytes -= mappedBytes;
   }
 
   /** A marked read-only descriptor of the inode's file, kept for its next ranges. @returns -errno if it cannot be opened. */

@@ -157,7 +157,10 @@ class FuseServerImpl implements FuseServer {
     let error = Math.min(result, 0);
     if (error < -ERRNO_MAX) error = -Errno.EIO;
     if (OUT_HEADER_BYTES + result > writable.byteLength) error = -Errno.EIO;
-    if (error !== 0) this.#metrics.errors++;
+    if (error !== 0) {
+      this.#metrics.errors++;
+      if (this.#request.opcode === Opcode.SETUPMAPPING) this.#metrics.daxMapFailures++;
+    }
     const length = error === 0 ? OUT_HEADER_BYTES + result : OUT_HEADER_BYTES;
     view.setUint32(0, length, true);
     view.setInt32(4, error, true);

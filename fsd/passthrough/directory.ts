@@ -77,8 +77,9 @@ function readEntries(fs: FileSystem, request: FuseRequest, reply: FuseReply, plu
     const headBytes = plus ? ENTRY_OUT_BYTES + DIRENT_HEADER_BYTES : DIRENT_HEADER_BYTES;
     const recordBytes = (headBytes + nameLength + 7) & ~7;
     if (written + recordBytes > size) {
-      if (written === 0) return -Errno.EINVAL;
-      break;
+      if (written > 0) break;
+      fs.handles.setPosition(handle, POSITION_UNKNOWN, POSITION_UNKNOWN);
+      return -Errno.EINVAL;
     }
     const record = OUT_HEADER_BYTES + written;
     if (plus) writeEntryOf(fs, reply, record, directory, entry, nameLength);

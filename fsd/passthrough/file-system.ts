@@ -287,8 +287,9 @@ export class FileSystem {
     let flags: number = MountFlag.readOnly;
     if (this.#daxMode !== "never") flags |= MountFlag.dax;
     const path = readlinkSync(`/proc/self/fd/${fd}`);
-    const relative = path.startsWith(`${this.#rootPath}/`) ? path.slice(this.#rootPath.length + 1) : "";
-    if (matchesMountPattern(relative, this.#immutableMounts)) flags |= MountFlag.immutable;
+    const isInside = path === this.#rootPath || path.startsWith(`${this.#rootPath}/`);
+    const relative = path.slice(this.#rootPath.length + 1);
+    if (isInside && matchesMountPattern(relative, this.#immutableMounts)) flags |= MountFlag.immutable;
     return flags;
   }
 }

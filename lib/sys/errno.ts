@@ -1,5 +1,4 @@
 import { constants } from "node:os";
-import { getSystemErrorName } from "node:util";
 
 /** Errno numbers by name, as in errno(3). */
 export const Errno = constants.errno;
@@ -23,11 +22,14 @@ export class SysError extends Error {
   }
 }
 
+/** The first name of each number: EAGAIN and not EWOULDBLOCK. */
+const namesByErrno = new Map(
+  Object.entries(Errno)
+    .reverse()
+    .map(([name, number]) => [number, name]),
+);
+
 /** "ENOENT" for 2; "errno 999" for a number that has no name. */
 export function errnoName(errno: number): string {
-  try {
-    return getSystemErrorName(-errno);
-  } catch {
-    return `errno ${errno}`;
-  }
+  return namesByErrno.get(errno) ?? `errno ${errno}`;
 }

@@ -1,0 +1,102 @@
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { Opcode } from "../fuse/constants.js";
+import { serveDirectory } from "../testing/fixture.js";
+import { ROOT, u32, u64 } from "../testing/test-guest.js";
+
+const DT_DIR = 4;
+const DT_REG = 8;
+const DT_LNK = 10;
+
+test("entries have the right type, number and offset", (t) => {
+  const { dir, guest } = serveDirectory(t);
+  writeFileSync(join(dir, "file"), "");
+  mkdirSync(join(dir, "directory"));
+  symlinkSync("nowhere", join(dir, "link"));
+  const entries = new Map(guest.list(ROOT).map((entry) => [entry.name, entry]));
+  assert.deepEqual([...entries.keys()].sort(), [".", "..", "directory", "file", "link"]);
+  assert.equal(entries.get("file")?.type, DT_REG);
+  assert.equal(entries.get("directory")?.type, DT_DIR);
+  assert.equal(entries.get("link")?.type, DT_LNK);
+  assert.equal(entries.get("file")?.ino, guest.lookup(ROOT, "file").attr.ino);
+  assert.equal(entries.get("..")?.ino, statSync(dir, { bigint: true }).ino, "nothing is above the root");
+});
+
+for (const plus of [false, true]) {
+  for (const [count, size] of [
+    [800, 512],
+    [5000, 4096],
+    [800, 100_000],
+  ] as const) {
+    test(`${count} entries by ${size} bytes, ${plus ? "READDIRPLUS" : "READDIR"}`, (t) => {
+      const { dir, guest, metrics } = serveDirectory(t);
+      const names = Array.from({ length: count }, (_, index) => `${"n".repeat(1 + (index % 60))}${index}`);
+      for (const name of names) writeFileSync(join(dir, name), "");
+      const entries = guest.list(ROOT, size, plus);
+      const seen = entries.map((entry) => entry.name).filter((name) => name !== "." && name !== "..");
+      assert.deepEqual(seen.sort(), names.sort());
+      assert.equal(metrics.inodesLive, plus ? count : 0);
+      if (plus) {
+        const some = entries.find((entry) => entry.name === names[17]);
+        assert.equal(some?.nodeId, guest.lookup(ROOT, names[17] ?? "").nodeId);
+        assert.equal(entries.find((entry) => entry.name === ".")?.nodeId, 0n);
+      }
+    });
+  }
+}
+
+test("every offset is a place to go on from", (t) => {
+  const { dir, guest } = serveDirectory(t);
+  for (let index = 0; index < 40; index++) writeFileSync(join(dir, `f${index}`), "");
+  const fh = guest.opendir(ROOT);
+  const all = guest.readdir(ROOT, fh, 0n, 8192, false);
+  for (const [index, entry] of all.entries()) {
+    const rest = guest.readdir(ROOT, fh, entry.offset, 8192, false);
+    assert.deepEqual(
+      rest.map(({ name }) => name),
+      all.slice(index + 1).map(({ name }) => name),
+    );
+  }
+  const again = guest.readdir(ROOT, fh, 0n, 8192, false);
+  assert.equal(again.length, all.length, "rewinddir");
+});
+
+test("removing while reading skips nothing that stays", (t) => {
+  const { dir, guest } = serveDirectory(t);
+  for (let index = 0; index < 1000; index++) writeFileSync(join(dir, `f${index}`), "");
+  const fh = guest.opendir(ROOT);
+  const seen = new Set<string>();
+  let offset = 0n;
+  for (;;) {
+    const some = guest.readdir(ROOT, fh, offset, 1024, true);
+    if (some.length === 0) break;
+    offset = some.at(-1)?.offset ?? 0n;
+    for (const { name } of some) {
+      seen.add(name);
+      if (name.startsWith("f")) unlinkSync(join(dir, name));
+    }
+  }
+  assert.equal(seen.size, 1002);
+});
+
+test("a buffer too small for one entry is an error, not the end", (t) => {
+  const { guest } = serveDirectory(t);
+  const fh = guest.opendir(ROOT);
+  const args = (size: number) => [u64(fh, 0n), u32(size, 0), u64(0n), u32(0, 0)];
+  assert.equal(guest.send(Opcode.READDIR, ROOT, args(10), 4096).error, "EINVAL");
+  assert.equal(guest.send(Opcode.READDIR, ROOT, args(4096), 10).error, "EINVAL");
+});
+
+test("a directory that is gone reads as empty, one with a wrong handle not at all", (t) => {
+  const { dir, guest } = serveDirectory(t);
+  const gone = mkdtempSync(join(dir, "gone-"));
+  const { nodeId } = guest.lookup(ROOT, gone.slice(dir.length + 1));
+  const fh = guest.opendir(nodeId);
+  rmSync(gone, { recursive: true });
+  const reply = guest.send(Opcode.READDIR, nodeId, [u64(fh, 0n), u32(4096, 0), u64(0n), u32(0, 0)]);
+  assert.ok(reply.error === "ENOENT" || reply.body.length === 0);
+  const wrong = guest.send(Opcode.READDIR, ROOT, [u64(fh + 1n, 0n), u32(4096, 0), u64(0n), u32(0, 0)]);
+  assert.equal(wrong.error, "EBADF");
+});

@@ -1,0 +1,53 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TestContext } from "node:test";
+import { createFuseServer, type FsdLog, type FuseServerOptions } from "../fuse/server.js";
+import { createFsdMetrics, type FsdMetrics } from "../metrics.js";
+import { TestGuest } from "./test-guest.js";
+
+export interface Fixture {
+  /** The shared directory. Everything around it, up to `outside`, is outside of the share. */
+  readonly dir: string;
+  readonly outside: string;
+  readonly guest: TestGuest;
+  readonly metrics: FsdMetrics;
+  /** Errors that the server logged. */
+  readonly errors: string[];
+}
+
+/** A server over a new directory, gone at the end of the test, with the session begun. */
+export function serveDirectory(
+  t: TestContext,
+  options: Partial<FuseServerOptions> = {},
+  prepare?: (dir: string) => void,
+): Fixture {
+  const outside = mkdtempSync(join(tmpdir(), "kata-fsd-"));
+  const dir = mkdtempSync(join(outside, "share-"));
+  prepare?.(dir);
+  const metrics = createFsdMetrics();
+  const errors: string[] = [];
+  const ignore = () => {};
+  const log: FsdLog = { debug: ignore, info: ignore, warn: ignore, error: (message) => errors.push(message) };
+  const server = createFuseServer({
+    root: dir,
+    readOnly: false,
+    dax: "never",
+    daxThresholdBytes: 65536,
+    cache: "auto",
+    window: null,
+    metrics,
+    log,
+    ...options,
+  });
+  t.after(() => {
+    server.close();
+    rmSync(outside, { recursive: true, force: true });
+  });
+  const guest = new TestGuest(server);
+  guest.init();
+  return { dir, outside, guest, metrics, errors };
+}
+
+/** Why a test that needs root cannot run, or false. */
+export const needsRoot = process.geteuid?.() === 0 ? false : "needs root";
