@@ -2,8 +2,7 @@
 // npm test: set-up with every containerd, types, lint, unit tests, then the tests that boot virtual machines.
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
-import { build, bundle } from "./build.mjs";
-import { takeLock } from "./exclusive.mjs";
+import { prepare } from "./prepare.mjs";
 import { endToEndTests, run, runTests, unitTests } from "./testing.mjs";
 
 const { KATA_FS_DIR = "/opt/kata-fs" } = process.env;
@@ -39,16 +38,9 @@ console.log(failed.length === 0 ? "\nall passed" : `\nFAILED: ${failed.join(", "
 process.exitCode = failed.length === 0 ? 0 : 1;
 
 async function setUp() {
-  try {
-    // Given back before the tests: some of them run `npm start`, which takes it.
-    const giveBack = await takeLock(KATA_FS_DIR);
-    await build();
-    const { main } = await import(bundle("kata-fs.cjs"));
-    const status = await main(["set-up", "--containerd=all"]);
-    giveBack();
-    return status === 0;
-  } catch (error) {
-    console.error(`kata-fs: ${error instanceof Error ? error.message : error}`);
-    return false;
-  }
+  const program = await prepare();
+  const status = await program?.main(["set-up", "--containerd=all"]);
+  // Given back before the tests: some of them run `npm start`, which takes it.
+  program?.giveBackLock();
+  return status === 0;
 }

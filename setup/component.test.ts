@@ -16,6 +16,7 @@ async function sandbox(context: TestContext) {
     title: "tool",
     directory,
     recipe,
+    provides: ["file"],
     async build(staging) {
       builds.push(contents);
       await writeFile(join(staging, "file"), contents);
@@ -50,6 +51,14 @@ test("a build that fails leaves what was there before and nothing else", async (
   await assert.rejects(install(failing, QUIET), /no network/);
   assert.deepEqual(await readdir(parent), ["tool"]);
   assert.equal(await readFile(join(directory, "file"), "utf8"), "first");
+});
+
+test("a component that lost a file is made anew", async (context) => {
+  const { directory, builds, component } = await sandbox(context);
+  await install(component("1", "first"), QUIET);
+  await rm(join(directory, "file"));
+  await install(component("1", "second"), QUIET);
+  assert.deepEqual(builds, ["first", "second"]);
 });
 
 test("a directory without a whole stamp is made anew", async (context) => {

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Progress, Step } from "./progress.js";
@@ -11,6 +12,8 @@ export interface Component {
   readonly directory: string;
   /** Changes whenever {@link build} would make something else: package names, suite, versions of what is copied. */
   readonly recipe: string;
+  /** Files below {@link directory} without which the component counts as missing. */
+  readonly provides: readonly string[];
   /**
    * Makes the contents in `staging`, an empty directory beside the final one.
    *
@@ -28,26 +31,32 @@ interface Stamp {
 }
 
 /**
- * Installs `component` unless its stamp says that it is there already. The contents appear under their final name in one
+ * Installs `component` unless it {@link isInstalled} already. The contents appear under their final name in one
  * step, so an interrupted set-up leaves either nothing or a staging directory, which the next set-up removes.
  */
 export async function install(component: Component, progress: Progress): Promise<void> {
-  const stamp = await readStamp(component.directory);
-  if (stamp?.recipe === component.recipe) return;
+  if (await isInstalled(component)) return;
+  const { directory, recipe } = component;
 
   const step = progress.step(component.title);
-  const staging = stagingName(component.directory);
+  const staging = stagingName(directory);
   await mkdir(dirname(staging), { recursive: true });
   await mkdir(staging);
   try {
     const summary = await component.build(staging, step);
-    const made: Stamp = { recipe: component.recipe, summary };
+    const made: Stamp = { recipe, summary };
     await writeFile(join(staging, STAMP), `${JSON.stringify(made)}\n`);
-    await replaceDirectory(component.directory, staging);
+    await replaceDirectory(directory, staging);
     step.done(summary);
   } finally {
     await rm(staging, { recursive: true, force: true });
   }
+}
+
+/** True when the stamp and the files of `component` say that it is there as its recipe wants it. */
+export async function isInstalled({ directory, recipe, provides }: Component): Promise<boolean> {
+  const stamp = await readStamp(directory);
+  return stamp?.recipe === recipe && provides.every((file) => existsSync(join(directory, file)));
 }
 
 /** What {@link Component.build} returned when the component in `directory` was installed; undefined when there is none. */

@@ -1,6 +1,6 @@
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { endRunningCommands } from "./command.js";
+import { CommandError, endRunningCommands } from "./command.js";
 import { privateDirectory } from "./private-directory.js";
 import { createProgress, formatSeconds } from "./progress.js";
 import { parseRunRequest } from "./run/arguments.js";
@@ -35,12 +35,18 @@ export async function main(argv: readonly string[]): Promise<number> {
     return await dispatch(argv, interruption.signal);
   } catch (error) {
     if (interruption.signal.aborted) console.error(`kata-fs: ended by ${interruption.signal.reason}`);
-    else if (error instanceof SetupError) console.error(`kata-fs: ${error.message}`);
+    else if (isExplained(error)) console.error(`kata-fs: ${error.message}`);
     else throw error;
     return 1;
   } finally {
     for (const signal of signals) process.off(signal, interrupt);
   }
+}
+
+/** True for errors that are no defects of ours: their message says what the machine refused. */
+function isExplained(error: unknown): error is Error {
+  if (error instanceof SetupError || error instanceof CommandError) return true;
+  return error instanceof Error && "syscall" in error && "code" in error;
 }
 
 async function dispatch([command, ...words]: readonly string[], signal: AbortSignal): Promise<number> {

@@ -1,6 +1,7 @@
-import { access, mkdir, readdir, rm } from "node:fs/promises";
+import { mkdir, readdir, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
-import { install, isStagingName } from "./component.js";
+import { machineObstacle } from "../scripts/requirements.mjs";
+import { install, isInstalled, isStagingName } from "./component.js";
 import {
   adequateSystemContainerd,
   type Containerd,
@@ -10,8 +11,8 @@ import {
   seriesFor,
 } from "./components/containerd.js";
 import { GuestFiles, guestComponent, installAgent } from "./components/guest.js";
-import { adequateSystemQemu, privateQemu, probeQemu, type Qemu, qemuComponent } from "./components/qemu.js";
-import { SHMEM_PRELOAD, shmemPreloadComponent } from "./components/shmem-preload.js";
+import { adequateSystemQemu, privateQemu, probeQemu, qemuComponent } from "./components/qemu.js";
+import { findCompiler, SHMEM_PRELOAD, shmemPreloadComponent } from "./components/shmem-preload.js";
 import { Debian } from "./debian/suites.js";
 import type { PrivateDirectory } from "./private-directory.js";
 import type { Progress } from "./progress.js";
@@ -38,47 +39,44 @@ export interface SetUpOptions {
  */
 export async function setUp(options: SetUpOptions): Promise<Toolchain> {
   const { directory, project, progress } = options;
-  requireRoot();
-  requireAmd64();
-  await mkdir(directory.path, { recursive: true });
+  const obstacle = machineObstacle();
+  if (obstacle) throw new SetupError(obstacle);
+  await makeDirectory(directory.path);
   await removeRemains(directory.path);
   const debian = new Debian(directory.apt, progress);
   try {
-    await install(
-      await shmemPreloadComponent(
-        directory.shmemPreload,
-        join(project, "setup/shmem-preload/shmem-preload.c"),
-      ),
-      progress,
+    const preload = await shmemPreloadComponent(
+      directory.shmemPreload,
+      join(project, "setup/shmem-preload/shmem-preload.c"),
     );
-    const qemu = await setUpQemu(options, debian);
+    // Before the downloads, which take a while; the library is cheap to build and comes after them.
+    if (!(await isInstalled(preload))) await findCompiler();
+    const systemQemu = await adequateSystemQemu();
+    if (systemQemu === undefined) await install(qemuComponent(directory.qemu, debian), progress);
     const containerd = await setUpContainerd(options, debian);
     await install(runcComponent(directory.runc, debian), progress);
     await setUpGuest(options, debian);
+    await install(preload, progress);
 
+    const shmemPreload = join(directory.shmemPreload, SHMEM_PRELOAD);
     const toolchain: Toolchain = {
-      qemu,
+      qemu:
+        systemQemu === undefined
+          ? await probeQemu(privateQemu(directory.qemu, shmemPreload))
+          : { ...systemQemu, env: { ...systemQemu.env, LD_PRELOAD: shmemPreload } },
       kernel: join(directory.guest, GuestFiles.kernel),
       guestRoot: join(directory.guest, GuestFiles.root),
-      shmemPreload: join(directory.shmemPreload, SHMEM_PRELOAD),
+      shmemPreload,
       firmware: "qboot.rom",
       runc: join(directory.runc, "runc"),
       containerd,
     };
-    await requireFile(toolchain.kernel, "the guest kernel");
     await writeIfChanged(directory.toolchainFile, `${JSON.stringify(toolchain, undefined, 2)}\n`);
     return toolchain;
   } finally {
     await rm(directory.apt, { recursive: true, force: true });
+    await removeIfEmpty(directory.path);
   }
-}
-
-async function setUpQemu({ directory, progress }: SetUpOptions, debian: Debian): Promise<Qemu> {
-  const preload = join(directory.shmemPreload, SHMEM_PRELOAD);
-  const system = await adequateSystemQemu();
-  if (system !== undefined) return { ...system, env: { ...system.env, LD_PRELOAD: preload } };
-  await install(qemuComponent(directory.qemu, debian), progress);
-  return probeQemu(privateQemu(directory.qemu, preload));
 }
 
 async function setUpContainerd(
@@ -104,6 +102,25 @@ async function setUpGuest({ directory, project, progress }: SetUpOptions, debian
   await installAgent(directory.guest, join(project, "dist/agent.cjs"));
 }
 
+async function makeDirectory(path: string): Promise<void> {
+  await mkdir(path, { recursive: true }).catch((cause: NodeJS.ErrnoException) => {
+    throw new SetupError(
+      {
+        found: `${path} cannot be made: ${cause.code}`,
+        needed: "a writable place, or another one in KATA_FS_DIR",
+      },
+      { cause },
+    );
+  });
+}
+
+/** A set-up that could not make anything leaves nothing. */
+async function removeIfEmpty(path: string): Promise<void> {
+  await rmdir(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOTEMPTY") throw error;
+  });
+}
+
 /** Removes what a set-up that was killed left: the caller holds the lock, so nobody works there. */
 async function removeRemains(path: string): Promise<void> {
   for (const folder of [path, join(path, "containerd")]) {
@@ -112,23 +129,4 @@ async function removeRemains(path: string): Promise<void> {
       await rm(join(folder, name), { recursive: true, force: true });
     }
   }
-}
-
-function requireRoot(): void {
-  const user = process.geteuid?.();
-  if (user !== 0) {
-    throw new SetupError({ found: `user id ${user}`, needed: "root, for mounts and for containerd" });
-  }
-}
-
-function requireAmd64(): void {
-  if (process.platform !== "linux" || process.arch !== "x64") {
-    throw new SetupError({ found: `${process.platform} on ${process.arch}`, needed: "Linux on x86-64" });
-  }
-}
-
-async function requireFile(path: string, what: string): Promise<void> {
-  await access(path).catch((cause: unknown) => {
-    throw new SetupError({ found: `no file ${path}`, needed: what }, { cause });
-  });
 }

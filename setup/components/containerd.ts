@@ -55,6 +55,7 @@ export function containerdComponent(directory: string, series: string, debian: D
   return {
     title: `containerd ${series}`,
     directory,
+    provides: ["usr/bin/containerd", "usr/bin/ctr"],
     recipe: `${release} containerd 1`,
     async build(staging, step) {
       const root = await debian.root(release);
@@ -99,6 +100,7 @@ export function runcComponent(directory: string, debian: Debian): Component {
   return {
     title: "runc",
     directory,
+    provides: ["runc"],
     recipe: "bookworm runc libseccomp2 1",
     async build(staging, step) {
       const root = await debian.root("bookworm");

@@ -42,6 +42,7 @@ export async function guestComponent(
   return {
     title: "guest kernel and OS directory",
     directory,
+    provides: [GuestFiles.kernel, join(GuestFiles.root, GuestLayout.init)],
     recipe: JSON.stringify([
       6,
       KERNEL_METAPACKAGE,

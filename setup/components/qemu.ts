@@ -10,6 +10,7 @@ import { commandOf, foreignProgram } from "./foreign-program.js";
 /** The first QEMU whose generic vhost-user device maps shared memory that the back end offers. */
 export const OLDEST_QEMU: readonly [number, number] = [11, 1];
 
+const PROGRAM = "usr/bin/qemu-system-x86_64";
 const TEST_DEVICE = "vhost-user-test-device-pci";
 
 /** A QEMU and how to start it. */
@@ -24,6 +25,7 @@ export function qemuComponent(directory: string, debian: Debian): Component {
   return {
     title: "QEMU",
     directory,
+    provides: [PROGRAM],
     recipe: "trixie-backports qemu-system-x86 1",
     async build(staging, step) {
       const root = await debian.root("trixie");
@@ -41,7 +43,7 @@ export function qemuComponent(directory: string, debian: Debian): Component {
 
 /** The command that starts the QEMU unpacked in `directory`; `preload` as in {@link commandOf}. */
 export function privateQemu(directory: string, preload?: string): Pick<Qemu, "argv" | "env"> {
-  const program = foreignProgram(directory, "usr/bin/qemu-system-x86_64");
+  const program = foreignProgram(directory, PROGRAM);
   const data = ["usr/share/qemu", "usr/share/seabios"]
     .map((path) => join(directory, path))
     .filter(existsSync);

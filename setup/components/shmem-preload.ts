@@ -31,6 +31,7 @@ export async function shmemPreloadComponent(directory: string, source: string): 
   return {
     title: "read-only-map library for QEMU",
     directory,
+    provides: [SHMEM_PRELOAD],
     recipe: `${digest} ${FLAGS.join(" ")}`,
     async build(staging) {
       const compiler = await findCompiler();
@@ -41,7 +42,12 @@ export async function shmemPreloadComponent(directory: string, source: string): 
   };
 }
 
-async function findCompiler(): Promise<string> {
+/**
+ * The first compiler that starts.
+ *
+ * @throws SetupError when there is none.
+ */
+export async function findCompiler(): Promise<string> {
   const { CC: own = "" } = process.env;
   const candidates = own === "" ? COMPILERS : [own, ...COMPILERS];
   for (const compiler of candidates) {
