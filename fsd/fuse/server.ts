@@ -72,6 +72,8 @@ export function createFuseServer(options: FuseServerOptions): FuseServer {
 
 /** The largest errno that a reply may carry. */
 const ERRNO_MAX = 511;
+/** Lines that one guest may cause in the log. */
+const LINES_MAX = 100;
 const INIT_IN_BYTES = 16;
 const INIT_IN_EXTENDED_BYTES = 64;
 /** The reply to a newer major version: the guest reads only the version out of it. */
@@ -87,6 +89,7 @@ class FuseServerImpl implements FuseServer {
   readonly #log: FsdLog;
   readonly #hasWindow: boolean;
   readonly #isPerFileDax: boolean;
+  #lines = 0;
 
   constructor(options: FuseServerOptions) {
     this.#fs = new FileSystem({ immutableMounts: [], ...options });
@@ -138,11 +141,14 @@ class FuseServerImpl implements FuseServer {
     try {
       return operation(this.#fs, this.#request, this.#reply);
     } catch (error) {
-      this.#log.error(
-        `FUSE request ${opcode} failed: ${error instanceof Error ? (error.stack ?? error.message) : error}`,
-      );
+      this.#say("error", `FUSE request ${opcode} failed: ${error instanceof Error ? error.stack : error}`);
       return -Errno.EIO;
     }
+  }
+
+  /** Logs what the guest caused, until there is so much of it that it may be meant to fill the log. */
+  #say(level: "info" | "warn" | "error", message: string): void {
+    if (this.#lines++ < LINES_MAX) this.#log[level](message);
   }
 
   #forget(opcode: number): void {
@@ -182,7 +188,7 @@ class FuseServerImpl implements FuseServer {
     );
     const verdict = judgeInit(offer.major, offer.minor);
     if (verdict === "too-old") {
-      this.#log.error(`the guest speaks FUSE ${offer.major}.${offer.minor}, too old to serve`);
+      this.#say("warn", `the guest speaks FUSE ${offer.major}.${offer.minor}, too old to serve`);
       return -Errno.EPROTO;
     }
     if (verdict === "other-major") {
@@ -198,7 +204,7 @@ class FuseServerImpl implements FuseServer {
     session.setUint32(SESSION.flags, settled.flags, true);
     session.setUint32(SESSION.flags2, settled.flags2, true);
     writeInit(view, OUT_HEADER_BYTES, settled);
-    this.#log.info(`FUSE ${settled.major}.${settled.minor}, flags 0x${settled.flags.toString(16)}`);
+    this.#say("info", `FUSE ${settled.major}.${settled.minor}, flags 0x${settled.flags.toString(16)}`);
     return INIT_OUT_BYTES;
   }
 
