@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { buildProto } from "./build-proto.mjs";
 import { ensureDependencies } from "./dependencies.mjs";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
@@ -76,11 +77,7 @@ export function bundle(name) {
  */
 export async function completeSources() {
   ensureDependencies(root);
-  const protoBuilder = join(root, "scripts/build-proto.mjs");
-  if (existsSync(protoBuilder)) {
-    const { buildProto } = await import(protoBuilder);
-    await buildProto();
-  }
+  await buildProto();
 }
 
 /**

@@ -27,7 +27,10 @@ test("a mirror that cannot be reached is an error that names it", async (context
     AptRoot.open(directory, "http://127.0.0.1:9/debian/", ["trixie"], step),
     (error) => {
       assert(error instanceof SetupError);
-      assert.match(error.message, /mirror http:\/\/127\.0\.0\.1:9\/debian\/ .*; needed: Debian trixie/);
+      assert.match(
+        error.message,
+        /from the mirror http:\/\/127\.0\.0\.1:9\/debian\/: .*; needed: Debian trixie/,
+      );
       assert.doesNotMatch(error.message, /\n/);
       return true;
     },

@@ -105,7 +105,7 @@ export class AptRoot {
     const errors = [...result.stderr.matchAll(/^[EW]: (.*)$/gm)].map(([, text]) => text);
     throw new SetupError(
       {
-        found: `the mirror ${this.mirror} does not serve it: ${errors[0] ?? `apt-get exit status ${result.status}`}`,
+        found: `packages cannot be had from the mirror ${this.mirror}: ${errors[0] ?? `apt-get exit status ${result.status}`}`,
         needed: `Debian ${this.suites.join(", ")} over the network, signed by a key in ${KEYRING}`,
       },
       { cause: new CommandError(command, result.status, result.stderr) },

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, rm, rmdir, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { PrivateDirectory } from "../private-directory.js";
 import { processesMentioning, unmountBelow } from "./leftovers.js";
@@ -53,6 +53,7 @@ export async function removeWorkspace({ id, disk, state }: Workspace): Promise<s
     await unmountBelow(folder);
     await rm(folder, { recursive: true, force: true });
   }
+  await rmdir(dirname(disk));
   return complaints;
 }
 
