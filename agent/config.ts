@@ -9,6 +9,8 @@ export type ServerAddress =
 export interface AgentConfig {
   readonly serverAddress: ServerAddress;
   readonly logLevel: LogLevel;
+  /** Absolute path of crun. */
+  readonly ociRuntime: string;
   /** The OCI runtime's --cgroup-manager. */
   readonly cgroupManager: string;
 }
@@ -19,6 +21,7 @@ export const VMADDR_CID_ANY = 0xffffffff;
 export const DEFAULT_CONFIG: AgentConfig = {
   serverAddress: { family: "vsock", cid: VMADDR_CID_ANY, port: 1024 },
   logLevel: "info",
+  ociRuntime: "/usr/bin/crun",
   cgroupManager: "cgroupfs",
 };
 
@@ -26,6 +29,7 @@ export const DEFAULT_CONFIG: AgentConfig = {
 const PARAMETERS = new Map<string, (value: string) => Partial<AgentConfig>>([
   ["agent.log", (value) => ({ logLevel: parseLogLevel(value) })],
   ["agent.server_addr", (value) => ({ serverAddress: parseServerAddress(value) })],
+  ["agent.oci_runtime", (ociRuntime) => ({ ociRuntime })],
   ["agent.cgroup_manager", (cgroupManager) => ({ cgroupManager })],
 ]);
 

@@ -56,10 +56,6 @@ export class Sandbox {
     this.#storages = options.storages ?? new StorageSet();
   }
 
-  get containers(): Container[] {
-    return [...this.#members.values()].map(({ container }) => container);
-  }
-
   /** Prepares the guest for the sandbox. */
   create({ hostname, resolvConf, storages }: SandboxOptions): void {
     if (this.#isCreated) throw new AgentError("ALREADY_EXISTS", "this guest has its sandbox");
@@ -108,9 +104,12 @@ export class Sandbox {
     });
   }
 
-  /** Kills every process of every container. */
-  killAll(): void {
-    for (const container of this.containers) container.killAll();
+  /** Kills every process of every container and waits, but no longer than `limitMs`, until they have ended. */
+  async killAll(limitMs: number): Promise<void> {
+    const containers = [...this.#members.values()].map(({ container }) => container);
+    for (const container of containers) container.killAll();
+    const ended = Promise.all(containers.map(({ init }) => init.exited)).then(() => {});
+    await withinLimit(ended, limitMs, "containers are still running");
   }
 
   #launchContainer(options: CreateContainerOptions, bundle: string): Promise<Container> {

@@ -29,16 +29,24 @@ export function loadModule(path: string, parameters = ""): void {
   }
 }
 
-/** The module files that `listFile` names, one absolute path a line, in load order; none if there is no such file. */
-export function readModuleList(listFile: string): string[] {
+/**
+ * The module files that `listFile` names, one absolute path a line, dependencies first, in groups that blank lines separate;
+ * none if there is no such file.
+ */
+export function readModuleGroups(listFile: string): string[][] {
   try {
-    return readFileSync(listFile, "utf8")
-      .split("\n")
-      .map((line) => line.trim())
-      .filter((line) => line !== "");
+    return parseModuleGroups(readFileSync(listFile, "utf8"));
   } catch (error) {
     // A kernel with everything built in needs no list.
     if (hasErrno(error, "ENOENT")) return [];
     throw error;
   }
+}
+
+/** The same from the text of the file. */
+export function parseModuleGroups(text: string): string[][] {
+  return text
+    .split(/\n\s*\n/)
+    .map((group) => group.split("\n").map((line) => line.trim()))
+    .map((group) => group.filter((line) => line !== ""));
 }

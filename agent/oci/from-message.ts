@@ -67,12 +67,12 @@ export function toRuntimeProcess(process: message.Process): RuntimeProcess {
     ...(process.Capabilities ? { capabilities: toCapabilities(process.Capabilities) } : {}),
     rlimits: (process.Rlimits ?? []).map(({ Type, Hard, Soft }) => ({
       type: Type ?? "",
-      hard: toInteger(Hard),
-      soft: toInteger(Soft),
+      hard: toUint64(Hard),
+      soft: toUint64(Soft),
     })),
     noNewPrivileges: process.NoNewPrivileges ?? false,
     ...given("apparmorProfile", process.ApparmorProfile),
-    ...given("oomScoreAdj", toNumber(process.OOMScoreAdj)),
+    ...given("oomScoreAdj", process.OOMScoreAdj),
     ...given("selinuxLabel", process.SelinuxLabel),
   };
 }
@@ -80,16 +80,16 @@ export function toRuntimeProcess(process: message.Process): RuntimeProcess {
 /** Translates the limits that a guest can enforce, of a Spec or of UpdateContainer. */
 export function toRuntimeResources(resources: message.Resources): RuntimeResources {
   const { Devices, Memory, CPU, Pids, HugepageLimits } = resources;
-  const pidsLimit = toInteger(Pids?.Limit);
+  const pidsLimit = toInt64(Pids?.Limit);
   return {
     ...(Devices?.length ? { devices: Devices.map(toDeviceRule) } : {}),
     ...(Memory
       ? {
           memory: {
-            ...given("limit", toInteger(Memory.Limit)),
-            ...given("reservation", toInteger(Memory.Reservation)),
-            ...given("swap", toInteger(Memory.Swap)),
-            ...given("swappiness", toNumber(Memory.Swappiness)),
+            ...given("limit", toInt64(Memory.Limit)),
+            ...given("reservation", toInt64(Memory.Reservation)),
+            ...given("swap", toInt64(Memory.Swap)),
+            ...given("swappiness", Memory.Swappiness),
             ...given("disableOOMKiller", Memory.DisableOOMKiller),
           },
         }
@@ -97,11 +97,11 @@ export function toRuntimeResources(resources: message.Resources): RuntimeResourc
     ...(CPU
       ? {
           cpu: {
-            ...given("shares", toInteger(CPU.Shares)),
-            ...given("quota", toInteger(CPU.Quota)),
-            ...given("period", toInteger(CPU.Period)),
-            ...given("realtimeRuntime", toInteger(CPU.RealtimeRuntime)),
-            ...given("realtimePeriod", toInteger(CPU.RealtimePeriod)),
+            ...given("shares", toUint64(CPU.Shares)),
+            ...given("quota", toInt64(CPU.Quota)),
+            ...given("period", toUint64(CPU.Period)),
+            ...given("realtimeRuntime", toInt64(CPU.RealtimeRuntime)),
+            ...given("realtimePeriod", toUint64(CPU.RealtimePeriod)),
             ...given("cpus", CPU.Cpus),
             ...given("mems", CPU.Mems),
           },
@@ -112,7 +112,7 @@ export function toRuntimeResources(resources: message.Resources): RuntimeResourc
       ? {
           hugepageLimits: HugepageLimits.map(({ Pagesize, Limit }) => ({
             pageSize: Pagesize ?? "",
-            limit: toInteger(Limit),
+            limit: toUint64(Limit),
           })),
         }
       : {}),
@@ -157,8 +157,8 @@ function toDevice(device: message.Device): RuntimeDevice {
   return {
     path: device.Path ?? "",
     type: device.Type ?? "",
-    major: toNumber(device.Major),
-    minor: toNumber(device.Minor),
+    major: device.Major ?? 0,
+    minor: device.Minor ?? 0,
     ...given("fileMode", device.FileMode),
     uid: device.UID ?? 0,
     gid: device.GID ?? 0,
@@ -167,8 +167,8 @@ function toDevice(device: message.Device): RuntimeDevice {
 
 /** A rule of the device cgroup. Without numbers, or with -1, it is for all of its type. */
 function toDeviceRule(rule: message.DeviceRule) {
-  const major = toNumber(rule.Major);
-  const minor = toNumber(rule.Minor);
+  const major = rule.Major ?? 0;
+  const minor = rule.Minor ?? 0;
   return {
     allow: rule.Allow ?? false,
     ...given("type", rule.Type),
@@ -188,9 +188,9 @@ function toSeccomp(seccomp: message.Seccomp): RuntimeSeccomp {
       action: Action ?? "",
       ...(typeof errnoret === "number" ? { errnoRet: errnoret } : {}),
       args: (Args ?? []).map(({ Index, Value, ValueTwo, Op }) => ({
-        index: toNumber(Index),
-        value: toInteger(Value),
-        valueTwo: toInteger(ValueTwo),
+        index: Index ?? 0,
+        value: toUint64(Value),
+        valueTwo: toUint64(ValueTwo),
         op: Op ?? "",
       })),
     })),
@@ -207,15 +207,21 @@ function given<K extends string, T extends string | Integer | boolean>(
   return result;
 }
 
-/** A 64-bit integer of the protocol, exactly: as number where 53 bits hold it. */
-function toInteger(value: message.Int64 | null | undefined): Integer {
-  if (value === null || value === undefined) return 0;
-  const exact = BigInt(value.toString());
-  const rounded = Number(exact);
-  return Number.isSafeInteger(rounded) ? rounded : exact;
+const UINT64_MAX = 2n ** 64n - 1n;
+const INT64_MAX = 2n ** 63n - 1n;
+
+/** A uint64 of the protocol. Decoded to a number, the largest were rounded up beyond the type: they become its maximum. */
+function toUint64(value: number | undefined): Integer {
+  return toInteger(value ?? 0, UINT64_MAX);
 }
 
-/** The same for what is small by nature: device numbers, indices, scores. */
-function toNumber(value: message.Int64 | null | undefined): number {
-  return Number(toInteger(value));
+/** The same for an int64. */
+function toInt64(value: number | undefined): Integer {
+  return toInteger(value ?? 0, INT64_MAX);
+}
+
+function toInteger(value: number, max: bigint): Integer {
+  if (Number.isSafeInteger(value)) return value;
+  const exact = BigInt(value);
+  return exact > max ? max : exact;
 }

@@ -1,0 +1,272 @@
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { statusName, TtrpcError } from "../lib/ttrpc/index.js";
+import { agent } from "../proto/index.js";
+import { AgentProcess, missing } from "./testing/agent-process.js";
+
+/** These drive the real agent, with the guest's own crun, as a shim would. */
+describe("agent", { skip: missing() }, () => {
+  let machine: AgentProcess;
+  before(async () => {
+    machine = await AgentProcess.start();
+    await machine.call("CreateSandbox", agent.CreateSandboxRequest, agent.Empty, { hostname: "pod-1" });
+  });
+  after(() => machine.stop());
+
+  const names = { next: 0 };
+  const newId = () => `c${++names.next}`;
+
+  function process(script: string, changes: agent.Process.$Properties = {}): agent.Process.$Properties {
+    return { Args: ["/bin/busybox", "sh", "-c", script], Env: ["PATH=/bin"], Cwd: "/", User: {}, ...changes };
+  }
+
+  async function create(
+    container_id: string,
+    init: agent.Process.$Properties,
+    sandbox_pidns = false,
+  ): Promise<void> {
+    const OCI = {
+      Process: init,
+      Root: { Path: machine.rootfs, Readonly: true },
+      Mounts: [
+        { destination: "/proc", source: "proc", type: "proc" },
+        { destination: "/dev", source: "tmpfs", type: "tmpfs", options: ["nosuid", "mode=755"] },
+        {
+          destination: "/dev/pts",
+          source: "devpts",
+          type: "devpts",
+          options: ["newinstance", "ptmxmode=0666"],
+        },
+      ],
+      Linux: { Namespaces: [{ Type: "mount" }, { Type: "ipc" }, { Type: "uts" }] },
+    };
+    const request = { container_id, exec_id: container_id, OCI, sandbox_pidns };
+    await machine.call("CreateContainer", agent.CreateContainerRequest, agent.Empty, request);
+  }
+
+  const start = (container_id: string) =>
+    machine.call("StartContainer", agent.StartContainerRequest, agent.Empty, { container_id });
+  const remove = (container_id: string) =>
+    machine.call("RemoveContainer", agent.RemoveContainerRequest, agent.Empty, { container_id });
+  const exec = (container_id: string, exec_id: string, added: agent.Process.$Properties) =>
+    machine.call("ExecProcess", agent.ExecProcessRequest, agent.Empty, {
+      container_id,
+      exec_id,
+      process: added,
+    });
+  const signal = (container_id: string, exec_id: string, number: number) =>
+    machine.call("SignalProcess", agent.SignalProcessRequest, agent.Empty, {
+      container_id,
+      exec_id,
+      signal: number,
+    });
+
+  async function wait(container_id: string, exec_id = ""): Promise<number> {
+    const request = { container_id, exec_id };
+    const reply = await machine.call(
+      "WaitProcess",
+      agent.WaitProcessRequest,
+      agent.WaitProcessResponse,
+      request,
+    );
+    return reply.status;
+  }
+
+  async function output(
+    method: "ReadStdout" | "ReadStderr",
+    container_id: string,
+    exec_id = "",
+  ): Promise<string> {
+    let text = "";
+    for (;;) {
+      const request = { container_id, exec_id, len: 4096 };
+      const { data } = await machine.call(method, agent.ReadStreamRequest, agent.ReadStreamResponse, request);
+      if (data.length === 0) return text;
+      text += Buffer.from(data).toString();
+    }
+  }
+
+  async function write(container_id: string, text: string, exec_id = ""): Promise<void> {
+    const request = { container_id, exec_id, data: Buffer.from(text) };
+    await machine.call("WriteStdin", agent.WriteStreamRequest, agent.WriteStreamResponse, request);
+  }
+
+  function rejectsWith(code: string, text: RegExp) {
+    return (error: unknown) =>
+      error instanceof TtrpcError && statusName(error.code) === code && text.test(error.rawMessage);
+  }
+
+  test("runs a container from creation to removal", async () => {
+    const id = newId();
+    await create(id, process("hostname; echo complaint >&2; exit 7"));
+    await start(id);
+    assert.equal(await output("ReadStdout", id), "pod-1\n");
+    assert.equal(await output("ReadStderr", id), "complaint\n");
+    assert.equal(await wait(id), 7);
+    assert.equal(await wait(id, id), 7);
+    await remove(id);
+    await assert.rejects(wait(id), rejectsWith("NOT_FOUND", new RegExp(id)));
+  });
+
+  test("begins the program only at start", async () => {
+    const id = newId();
+    await create(id, process("echo begun"));
+    const early = output("ReadStdout", id);
+    const first = await Promise.race([
+      early,
+      new Promise((resolve) => setTimeout(resolve, 100, "nothing yet")),
+    ]);
+    assert.equal(first, "nothing yet");
+    await start(id);
+    assert.equal(await early, "begun\n");
+    await remove(id);
+  });
+
+  test("feeds standard input until it is closed", async () => {
+    const id = newId();
+    await create(id, process("cat"));
+    await start(id);
+    const big = "0123456789abcdef".repeat(16 * 1024);
+    const echoed = output("ReadStdout", id);
+    await write(id, big);
+    await machine.call("CloseStdin", agent.CloseStdinRequest, agent.Empty, { container_id: id });
+    assert.equal((await echoed) === big, true);
+    assert.equal(await wait(id), 0);
+    await remove(id);
+  });
+
+  test("gives a process a terminal of the size asked for", async () => {
+    const id = newId();
+    await create(id, process("read line; stty size; echo got $line", { Terminal: true }));
+    await start(id);
+    const size = { container_id: id, exec_id: "", row: 40, column: 100 };
+    await machine.call("TtyWinResize", agent.TtyWinResizeRequest, agent.Empty, size);
+    await write(id, "hello\r");
+    assert.equal(await output("ReadStdout", id), "hello\r\n40 100\r\ngot hello\r\n");
+    assert.equal(await output("ReadStderr", id), "");
+    assert.equal(await wait(id), 0);
+    await remove(id);
+  });
+
+  test("adds processes, with and without a terminal", async () => {
+    const id = newId();
+    await create(id, process("sleep 100"));
+    await start(id);
+    await exec(id, "plain", process("echo $$-$WHO; exit 3", { Env: ["PATH=/bin", "WHO=me"] }));
+    await exec(id, "tty", process("tty", { Terminal: true }));
+    assert.match(await output("ReadStdout", id, "plain"), /^\d+-me\n$/);
+    assert.equal(await output("ReadStdout", id, "tty"), "/dev/pts/0\r\n");
+    assert.deepEqual(await Promise.all([wait(id, "plain"), wait(id, "plain")]), [3, 3]);
+    await assert.rejects(wait(id, "plain"), rejectsWith("NOT_FOUND", /plain/));
+    await remove(id);
+  });
+
+  test("keeps output for readers that come after the exit", async () => {
+    const id = newId();
+    await create(id, process("sleep 100"));
+    await start(id);
+    await exec(id, "quick", process("echo late"));
+    assert.equal(await wait(id, "quick"), 0);
+    assert.equal(await output("ReadStdout", id, "quick"), "late\n");
+    await remove(id);
+  });
+
+  test("does not wait for children that keep the output open", async () => {
+    const id = newId();
+    await create(id, process("sleep 100"));
+    await start(id);
+    await exec(id, "daemon", process("echo up; sleep 100 &"));
+    assert.equal(await output("ReadStdout", id, "daemon"), "up\n");
+    assert.equal(await wait(id, "daemon"), 0);
+    await remove(id);
+  });
+
+  test("tells signals as exit codes above 128", async () => {
+    const id = newId();
+    await create(id, process("sleep 100"));
+    await start(id);
+    await exec(id, "victim", process("exec sleep 100"));
+    await signal(id, "victim", 1);
+    assert.equal(await wait(id, "victim"), 129);
+    await signal(id, "", 9);
+    assert.equal(await wait(id), 137);
+    // A second kill finds nobody, which is what it wanted.
+    await signal(id, "", 9);
+    await remove(id);
+  });
+
+  test("ends an init that has no handler for SIGTERM, and lets one that has decide", async () => {
+    const [deaf, polite] = [newId(), newId()];
+    await create(deaf, process("exec sleep 100"));
+    await create(polite, process("trap 'exit 5' TERM; echo ready; while :; do sleep 0.05; done"));
+    await Promise.all([start(deaf), start(polite)]);
+    await machine.call("ReadStdout", agent.ReadStreamRequest, agent.ReadStreamResponse, {
+      container_id: polite,
+    });
+    await Promise.all([signal(deaf, "", 15), signal(polite, "", 15)]);
+    assert.equal(await wait(deaf), 137);
+    assert.equal(await wait(polite), 5);
+    await Promise.all([remove(deaf), remove(polite)]);
+  });
+
+  test("shares a pid namespace when asked to", async () => {
+    const [first, second, third] = [newId(), newId(), newId()];
+    await create(first, process("sleep 100"), true);
+    await create(second, process("echo $$"), true);
+    await create(third, process("echo $$"));
+    await Promise.all([first, second, third].map(start));
+    assert.notEqual(await output("ReadStdout", second), "1\n");
+    assert.equal(await output("ReadStdout", third), "1\n");
+    for (const id of [third, second, first]) await remove(id);
+  });
+
+  test("says why a container cannot be made, and leaves its name free", async () => {
+    const id = newId();
+    const reason = rejectsWith("INTERNAL", /executable file .*nothing-like-that.* not found/);
+    await assert.rejects(create(id, { Args: ["nothing-like-that"], Env: ["PATH=/bin"], Cwd: "/" }), reason);
+    await create(id, process("sleep 100"));
+    await start(id);
+    await assert.rejects(exec(id, "e", { Args: ["/bin/nothing-like-that"], Cwd: "/" }), reason);
+    await assert.rejects(create(id, process("true")), rejectsWith("ALREADY_EXISTS", new RegExp(id)));
+    await remove(id);
+  });
+
+  test("refuses bad names and unknown ones", async () => {
+    for (const id of ["", "../x", "a/b", ".", "-a"]) {
+      await assert.rejects(
+        create(id, process("true")),
+        rejectsWith("INVALID_ARGUMENT", /Invalid container id/),
+      );
+    }
+    await assert.rejects(start("nobody"), rejectsWith("NOT_FOUND", /nobody/));
+    await assert.rejects(signal("nobody", "", 9), rejectsWith("NOT_FOUND", /nobody/));
+    await assert.rejects(
+      machine.call("UpdateRoutes", agent.Empty, agent.Empty, {}),
+      rejectsWith("UNIMPLEMENTED", /UpdateRoutes/),
+    );
+  });
+
+  test("mounts storages for a container and unmounts them after it", async () => {
+    const mount_point = "/run/kata-containers/sandbox/ephemeral/scratch";
+    const storages = [
+      { driver: "ephemeral", source: "tmpfs", fstype: "tmpfs", options: ["size=1m"], mount_point },
+    ];
+    const OCI = {
+      Process: process("df -k /scratch | tail -n 1; ls /scratch; touch /scratch/left-behind"),
+      Root: { Path: machine.rootfs },
+      Mounts: [
+        { destination: "/proc", source: "proc", type: "proc" },
+        { destination: "/scratch", source: mount_point, type: "bind", options: ["rbind"] },
+      ],
+    };
+    for (const container_id of [newId(), newId()]) {
+      const request = { container_id, storages, OCI };
+      await machine.call("CreateContainer", agent.CreateContainerRequest, agent.Empty, request);
+      await start(container_id);
+      // A megabyte, and nothing in it: the second container does not get the first one's.
+      assert.match(await output("ReadStdout", container_id), /^tmpfs\s+1024\s.*\n$/);
+      assert.equal(await wait(container_id), 0);
+      await remove(container_id);
+    }
+  });
+});

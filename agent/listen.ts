@@ -1,0 +1,16 @@
+import { rmSync } from "node:fs";
+import { createServer } from "node:net";
+import type { Duplex } from "node:stream";
+import type { ServerAddress } from "./config.js";
+
+/** Accepts connections at `address` for as long as the agent lives. Throws when it cannot. */
+export function listen(address: ServerAddress, onConnection: (connection: Duplex) => void): void {
+  switch (address.family) {
+    case "unix":
+      rmSync(address.path, { force: true });
+      createServer({ allowHalfOpen: true }, onConnection).listen(address.path);
+      break;
+    case "vsock":
+      throw new Error("vsock: not there yet");
+  }
+}

@@ -1,0 +1,88 @@
+import { mkdirSync, readFileSync } from "node:fs";
+import { createServer } from "../lib/ttrpc/index.js";
+import { type AgentConfig, parseParameters } from "./config.js";
+import { OciRuntime } from "./container/oci-runtime.js";
+import { OomEvents } from "./container/oom-events.js";
+import { powerOff, thisGuest } from "./guest/guest.js";
+import { loadModule, readModuleGroups } from "./guest/kernel-modules.js";
+import { bringLoopbackUp } from "./guest/loopback.js";
+import { mountGuestFileSystems, mountProc } from "./guest/mounts.js";
+import { listen } from "./listen.js";
+import { log, setLogLevel } from "./log.js";
+import { Reaper } from "./reaper.js";
+import { Sandbox } from "./sandbox.js";
+import { containerMethods } from "./service/container-methods.js";
+import { healthMethods } from "./service/health.js";
+import { sandboxMethods } from "./service/sandbox-methods.js";
+import { streamMethods } from "./service/stream-methods.js";
+import { becomeSubreaper } from "./sys/wait.js";
+import { AGENT_VERSION } from "./version.js";
+
+/** Kernel modules of the guest: files in load order, in groups that blank lines separate. */
+const MODULE_LIST = "/usr/lib/kata-fs/modules";
+const WORK_DIRECTORY = "/run/kata-agent";
+
+/** How long the answer to DestroySandbox has to leave the guest before the guest ends. */
+const FAREWELL_MS = 50;
+
+/**
+ * The guest's agent. As PID 1 it makes the guest ready and takes its parameters from the kernel's command line. Anywhere else
+ * it takes them as arguments, leaves the machine alone, and just ends when its sandbox is destroyed.
+ */
+function main(args: readonly string[]): void {
+  const isInit = process.pid === 1 && args.length === 0;
+  if (isInit) mountProc();
+  const config = parseParameters(isInit ? readFileSync("/proc/cmdline", "utf8") : args.join(" "));
+  setLogLevel(config.logLevel);
+  if (isInit) prepareGuest();
+  else becomeSubreaper();
+  serve(config, isInit);
+}
+
+/** What must be there before the first call can come. */
+function prepareGuest(): void {
+  mountGuestFileSystems();
+  const [transport = []] = readModuleGroups(MODULE_LIST);
+  for (const path of transport) loadModule(path);
+}
+
+/** What must be there before the first container, but not before the first call. */
+function finishGuest(): void {
+  bringLoopbackUp();
+  const [, fileSystems = []] = readModuleGroups(MODULE_LIST);
+  for (const path of fileSystems) loadModule(path);
+}
+
+function serve(config: AgentConfig, isInit: boolean): void {
+  const reaper = new Reaper();
+  reaper.start();
+  mkdirSync(WORK_DIRECTORY, { recursive: true, mode: 0o700 });
+  const { ociRuntime: path, cgroupManager } = config;
+  const runtime = new OciRuntime({ path, workDirectory: WORK_DIRECTORY, cgroupManager }, reaper);
+  const sandbox = new Sandbox(runtime, thisGuest);
+  const oomEvents = new OomEvents();
+  const onDestroyed = () => void setTimeout(isInit ? powerOff : () => process.exit(0), FAREWELL_MS);
+  const server = createServer({
+    services: {
+      "grpc.AgentService": {
+        ...sandboxMethods({ sandbox, oomEvents, isInit, onDestroyed }),
+        ...containerMethods(sandbox, oomEvents),
+        ...streamMethods(sandbox),
+      },
+      "grpc.Health": healthMethods(),
+    },
+    onError: (error, { method }) => log("info", "call failed", { method, error }),
+  });
+  listen(config.serverAddress, (connection) => server.handle(connection));
+  const uptimeMs = Math.round(performance.now());
+  log("info", "agent listens", { version: AGENT_VERSION, pid: process.pid, startMs: uptimeMs });
+  if (isInit) finishGuest();
+}
+
+/** The death of PID 1 panics the kernel, which at least says why; elsewhere the exit status does. */
+process.on("uncaughtException", (error) => {
+  log("critical", "agent failed", { error: error.stack });
+  process.exit(1);
+});
+
+main(process.argv.slice(2));
