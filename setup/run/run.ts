@@ -16,7 +16,7 @@ import { formatClaims, formatPhases } from "./print-report.js";
 import { PrivateContainerd } from "./private-containerd.js";
 import { judge } from "./proof.js";
 import { parseSandboxReport, type SandboxReport } from "./sandbox-report.js";
-import { createWorkspace, removeWorkspace, type Workspace } from "./workspace.js";
+import { createWorkspace, removeAbandonedWorkspaces, removeWorkspace, type Workspace } from "./workspace.js";
 
 const RUNTIME = "io.containerd.kata-fs.v2";
 const LOG_LINES_SHOWN = 12;
@@ -43,6 +43,7 @@ export interface RunOptions {
  * @throws SetupError
  */
 export async function runContainer(request: RunRequest, options: RunOptions): Promise<number> {
+  await removeAbandonedWorkspaces(options.directory);
   const workspace = await createWorkspace(options.directory);
   let status: number;
   let complaints: string[];

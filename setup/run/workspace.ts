@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, rm, rmdir, stat } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, readdir, rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { PrivateDirectory } from "../private-directory.js";
@@ -7,6 +8,9 @@ import { processesMentioning, unmountBelow } from "./leftovers.js";
 
 /** How long processes get to end by themselves after containerd is gone. */
 const GRACE_MS = 10_000;
+
+/** Folder of the private directory. */
+const FOLDER = "run";
 
 /** Where the shim keeps what it has of running sandboxes. */
 const SANDBOXES = "/run/kata-fs";
@@ -23,12 +27,11 @@ export interface Workspace {
   readonly reports: string;
 }
 
+/** @param directory where {@link Workspace.disk} goes */
 export async function createWorkspace(directory: PrivateDirectory): Promise<Workspace> {
-  const id = `demo-${randomBytes(4).toString("hex")}`;
-  const disk = join(directory.path, "run", id);
-  const state = join("/run", `kata-fs-${id}`);
-  const workspace = { id, disk, state, facts: join(disk, "facts"), reports: join(disk, "reports") };
-  for (const folder of [state, workspace.facts, workspace.reports]) await mkdir(folder, { recursive: true });
+  const workspace = workspaceOf(directory, `demo-${randomBytes(4).toString("hex")}`);
+  const { state, facts, reports } = workspace;
+  for (const folder of [state, facts, reports]) await mkdir(folder, { recursive: true });
   return workspace;
 }
 
@@ -37,15 +40,32 @@ export async function createWorkspace(directory: PrivateDirectory): Promise<Work
  *
  * @returns one line for each thing that should have been gone already.
  */
-export async function removeWorkspace({ id, disk, state }: Workspace): Promise<string[]> {
+export async function removeWorkspace(workspace: Workspace): Promise<string[]> {
+  await untilProcessesEnd(workspace.id);
+  return clear(workspace);
+}
+
+/** Removes what runs left that were killed. The caller holds the lock of the directory, so none of them goes on. */
+export async function removeAbandonedWorkspaces(directory: PrivateDirectory): Promise<void> {
+  const names = await readdir(join(directory.path, FOLDER)).catch(() => []); // The usual case: there is no such folder.
+  for (const id of names) await clear(workspaceOf(directory, id));
+}
+
+function workspaceOf(directory: PrivateDirectory, id: string): Workspace {
+  const disk = join(directory.path, FOLDER, id);
+  const state = join("/run", `kata-fs-${id}`);
+  return { id, disk, state, facts: join(disk, "facts"), reports: join(disk, "reports") };
+}
+
+async function clear({ id, disk, state }: Workspace): Promise<string[]> {
   const complaints: string[] = [];
-  for (const { pid, command } of await survivors(id)) {
+  for (const { pid, command } of await processesMentioning(id)) {
     complaints.push(`process ${pid} was still running: ${command}`);
     kill(pid);
   }
   const sandbox = join(SANDBOXES, id);
   for (const point of await unmountBelow(sandbox)) complaints.push(`${point} was still mounted`);
-  if (await exists(sandbox)) {
+  if (existsSync(sandbox)) {
     complaints.push(`${sandbox} was still there`);
     await rm(sandbox, { recursive: true, force: true });
   }
@@ -53,18 +73,15 @@ export async function removeWorkspace({ id, disk, state }: Workspace): Promise<s
     await unmountBelow(folder);
     await rm(folder, { recursive: true, force: true });
   }
-  await rmdir(dirname(disk));
+  await rmdir(dirname(disk)).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOTEMPTY") throw error; // Another abandoned run's turn comes next.
+  });
   return complaints;
 }
 
-async function survivors(id: string) {
+async function untilProcessesEnd(id: string): Promise<void> {
   const deadline = performance.now() + GRACE_MS;
-  let processes = await processesMentioning(id);
-  while (processes.length > 0 && performance.now() < deadline) {
-    await delay(50);
-    processes = await processesMentioning(id);
-  }
-  return processes;
+  while ((await processesMentioning(id)).length > 0 && performance.now() < deadline) await delay(50);
 }
 
 function kill(pid: number): void {
@@ -73,11 +90,4 @@ function kill(pid: number): void {
   } catch (error) {
     if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }
