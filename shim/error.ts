@@ -1,15 +1,7 @@
-/** gRPC status codes that the shim answers with (google.rpc.Code). */
-export const StatusCode = {
-  UNKNOWN: 2,
-  INVALID_ARGUMENT: 3,
-  NOT_FOUND: 5,
-  ALREADY_EXISTS: 6,
-  FAILED_PRECONDITION: 9,
-  UNIMPLEMENTED: 12,
-  INTERNAL: 13,
-  UNAVAILABLE: 14,
-} as const;
-export type StatusCode = (typeof StatusCode)[keyof typeof StatusCode];
+import { TtrpcError } from "../lib/ttrpc/error.js";
+import { StatusCode } from "../lib/ttrpc/status.js";
+
+export { StatusCode };
 
 /** What the shim refuses, or what failed in it, with the status that containerd's caller sees. */
 export class ShimError extends Error {
@@ -22,6 +14,29 @@ export class ShimError extends Error {
   ) {
     super(message, options);
   }
+}
+
+/**
+ * Statuses of the agent that mean the same to containerd. Above all UNIMPLEMENTED is not among them: containerd 2.x takes it
+ * for a shim of an older version and calls again.
+ */
+const PASSED_ON: ReadonlySet<number> = new Set([
+  StatusCode.NOT_FOUND,
+  StatusCode.INVALID_ARGUMENT,
+  StatusCode.DEADLINE_EXCEEDED,
+  StatusCode.UNAVAILABLE,
+]);
+
+/** The status that containerd gets for anything that was thrown. */
+export function toStatus(thrown: unknown): TtrpcError {
+  if (thrown instanceof ShimError) {
+    return new TtrpcError(thrown.code, messageOf(thrown), [], { cause: thrown });
+  }
+  if (thrown instanceof TtrpcError) {
+    const code = PASSED_ON.has(thrown.code) ? thrown.code : StatusCode.UNKNOWN;
+    return new TtrpcError(code, thrown.rawMessage, [], { cause: thrown });
+  }
+  return new TtrpcError(StatusCode.UNKNOWN, messageOf(thrown), [], { cause: thrown });
 }
 
 /** The message of anything that was thrown, on one line. */

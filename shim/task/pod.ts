@@ -5,7 +5,7 @@ import type { Sandbox } from "./sandbox-port.js";
 /** The VM of this shim from Create of its first container on: it ends once, whoever asks first. */
 export class Pod {
   readonly vmmPid: number;
-  #stopping: Promise<void> | undefined;
+  #stopping: Promise<boolean> | undefined;
 
   /**
    * @param id of the container that brought the VM up
@@ -29,21 +29,24 @@ export class Pod {
     return this.#stopping !== undefined;
   }
 
-  /** Ends the VM and all that belongs to it on the host. Resolves when it is gone; what could not be removed is logged. */
-  stop(): Promise<void> {
+  /** Ends the VM and all that belongs to it on the host. Resolves with whether nothing is left; what is, is logged. */
+  stop(): Promise<boolean> {
     this.#stopping ??= this.#stop();
     return this.#stopping;
   }
 
-  async #stop(): Promise<void> {
+  async #stop(): Promise<boolean> {
     const startedMs = performance.now();
+    let isGone = true;
     try {
       await this.sandbox.stop();
       this.logger.info("the VM is stopped", { tookMs: Math.round(performance.now() - startedMs) });
     } catch (error) {
+      isGone = false;
       // The delete action, which containerd runs last, finds and ends what is left.
       this.logger.error("the VM did not stop in order", { error: messageOf(error) });
     }
     this.onEnd();
+    return isGone;
   }
 }

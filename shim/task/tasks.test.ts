@@ -16,6 +16,7 @@ let root: string;
 let factory: FakeSandboxFactory;
 let events: TaskEvent[];
 let errors: string[];
+let gone: string[];
 let tasks: Tasks;
 
 beforeEach(() => {
@@ -23,6 +24,7 @@ beforeEach(() => {
   factory = new FakeSandboxFactory();
   events = [];
   errors = [];
+  gone = [];
   const logger: Logger = {
     error: (message, fields) => void errors.push(`${message} ${JSON.stringify(fields)}`),
     warn() {},
@@ -34,6 +36,7 @@ beforeEach(() => {
     factory,
     events: { publish: (event) => void events.push(event) },
     logger,
+    onContainerGone: (bundle, { exit }) => void gone.push(`${bundle} ${exit.status}`),
   });
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
@@ -105,12 +108,15 @@ test("a pod: containers join the sandbox's VM and leave it one by one", async ()
   await tasks.process("a", "").process.exit;
   await tasks.delete("a", "");
   assert.deepEqual(factory.sandbox.calls.slice(-1), ["removeContainer a"]);
+  assert.deepEqual(gone, [`${join(root, "a")} 0`]);
   assert.equal(tasks.isEmpty, false);
   await tasks.process("pod", "").process.kill(9, true);
   await tasks.process("pod", "").process.exit;
   await tasks.delete("pod", "");
   assert.equal(factory.sandbox.calls.at(-1), "stop");
   assert.equal(tasks.isEmpty, true);
+  assert.equal(tasks.lastDeleted?.exit.status, 137);
+  assert.equal(await tasks.stop(), true);
 });
 
 test("the end of the sandbox container ends the pod's other containers", async () => {
@@ -226,6 +232,19 @@ test("the death of the VM ends every process, and the log says why", async () =>
   await tasks.delete("pod", "");
   assert.equal(factory.sandbox.calls.filter((call) => call === "stop").length, 1);
   assert.equal(heard().filter((topic) => topic.startsWith("/tasks/exit")).length, 3);
+});
+
+test("what could not be removed is not claimed to be gone", async () => {
+  await tasks.create(podTask());
+  await tasks.start("pod", "");
+  await tasks.create(podContainerTask("a"));
+  await tasks.process("a", "").process.kill(9, true);
+  factory.sandbox.failures.set("removeContainer", new Error("busy"));
+  await tasks.delete("a", "");
+  assert.deepEqual(gone, []);
+  factory.sandbox.failures.set("stop", new Error("QEMU does not end"));
+  assert.equal(await tasks.stop(), false);
+  assert.match(errors.join(), /QEMU does not end/);
 });
 
 test("a Delete that is sent twice gets one answer", async () => {

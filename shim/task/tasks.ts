@@ -44,6 +44,8 @@ export interface TasksOptions {
   readonly factory: SandboxFactory;
   readonly events: EventPublisher;
   readonly logger: Logger;
+  /** Called when a pod's container is deleted and nothing of it is left; its VM lives on. */
+  readonly onContainerGone: (bundle: string, deleted: DeletedTask) => void;
 }
 
 /**
@@ -57,6 +59,7 @@ export class Tasks {
   readonly #creating = new Set<string>();
   readonly #deleting = new Map<string, Promise<DeletedTask>>();
   #pod: Pod | undefined;
+  #lastDeleted: DeletedTask | undefined;
 
   constructor(options: TasksOptions) {
     this.#options = options;
@@ -70,6 +73,11 @@ export class Tasks {
   /** QEMU's process, which stands for every process in the VM; 0 before there is one. */
   get pid(): number {
     return this.#pod?.vmmPid ?? 0;
+  }
+
+  /** The container that the VM was brought up for, once it is deleted. */
+  get lastDeleted(): DeletedTask | undefined {
+    return this.#lastDeleted;
   }
 
   /** @throws ShimError ALREADY_EXISTS, or what made the creation fail; nothing is left of it then */
@@ -165,9 +173,9 @@ export class Tasks {
     this.#container(id);
   }
 
-  /** Ends the VM, if there is one; resolves when it is gone. */
-  async stop(): Promise<void> {
-    await this.#pod?.stop();
+  /** Ends the VM, if there is one. Resolves with whether nothing is left of it. */
+  async stop(): Promise<boolean> {
+    return (await this.#pod?.stop()) ?? true;
   }
 
   #container(id: string): Container {
@@ -264,22 +272,28 @@ export class Tasks {
   async #deleteContainer(container: Container): Promise<DeletedTask> {
     const pod = this.#pod;
     const deleted = { pid: this.pid, exit: ended(container.init) };
-    if (container.type.kind !== "pod-container") {
-      await pod?.stop();
-    } else if (pod !== undefined && !pod.isStopping) {
-      try {
-        await pod.sandbox.removeContainer(container.id);
-      } catch (error) {
-        // Its task is over in any case; what is left of it goes with the VM.
-        this.#options.logger.warn(`container ${container.id} is not removed from the VM`, {
-          error: messageOf(error),
-        });
-      }
-    }
+    const isOwner = container.type.kind !== "pod-container";
+    const isGone = isOwner ? await this.stop() : await this.#removeFromVm(container, pod);
     container.close();
     this.#containers.delete(container.id);
     this.#options.events.publish({ topic: "/tasks/delete", containerId: container.id, ...deleted });
+    if (isOwner) this.#lastDeleted = deleted;
+    else if (isGone) this.#options.onContainerGone(container.bundle, deleted);
     return deleted;
+  }
+
+  async #removeFromVm(container: Container, pod: Pod | undefined): Promise<boolean> {
+    if (pod === undefined || pod.isStopping) return true;
+    try {
+      await pod.sandbox.removeContainer(container.id);
+      return true;
+    } catch (error) {
+      // Its task is over in any case; what is left of it goes with the VM.
+      this.#options.logger.warn(`container ${container.id} is not removed from the VM`, {
+        error: messageOf(error),
+      });
+      return false;
+    }
   }
 }
 

@@ -1,16 +1,27 @@
 import { parseArgs, type ShimArgs, USAGE, UsageError } from "./args.js";
 import { answerLauncher, type Bootstrapped, bootstrap } from "./bootstrap.js";
+import type { CleanUpSandbox } from "./delete.js";
 import { messageOf } from "./error.js";
+import type { CreateSandboxFactory } from "./serve.js";
 
 // Everything that listening does not need is imported after containerd has its answer: the time until then is on the path of
 // every `ctr run` and every pod.
 
-void main(process.argv.slice(2)).then((status) => {
-  process.exitCode = status;
-});
+/** What the shim runs containers with. Loaded when it is needed. */
+export interface SandboxModule {
+  readonly createSandboxFactory: CreateSandboxFactory;
+  readonly cleanUpSandbox: CleanUpSandbox;
+}
 
-/** Runs one action of the shim; resolves with the exit status. A shim that serves resolves when it is no longer needed. */
-async function main(argv: readonly string[]): Promise<number> {
+/**
+ * Runs one action of the shim; resolves with the exit status. A shim that serves resolves when it is no longer needed.
+ *
+ * @param argv without the program
+ */
+export async function runShim(
+  argv: readonly string[],
+  loadSandbox: () => Promise<SandboxModule>,
+): Promise<number> {
   let args: ShimArgs;
   try {
     args = parseArgs(argv);
@@ -21,10 +32,11 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   switch (args.action) {
     case "start":
-      return await start(args);
+      return await start(args, loadSandbox);
     case "delete": {
       const { deleteTask } = await import("./delete.js");
-      return await deleteTask(args, args.bundle === "" ? process.cwd() : args.bundle);
+      const { cleanUpSandbox } = await loadSandbox();
+      return await deleteTask(args, args.bundle === "" ? process.cwd() : args.bundle, cleanUpSandbox);
     }
     case "info": {
       const { runtimeInfo } = await import("./info.js");
@@ -42,7 +54,7 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-async function start(args: ShimArgs): Promise<number> {
+async function start(args: ShimArgs, loadSandbox: () => Promise<SandboxModule>): Promise<number> {
   const { KATA_FS_ANSWER_FD } = process.env;
   const answerFd = Number(KATA_FS_ANSWER_FD);
   if (!Number.isInteger(answerFd) || answerFd < 3) {
@@ -60,5 +72,6 @@ async function start(args: ShimArgs): Promise<number> {
   answerLauncher(answerFd, booted.address);
   if (booted.listener === undefined) return 0;
   const { serve } = await import("./serve.js");
-  return await serve(args, bundle, booted.listener);
+  const { createSandboxFactory } = await loadSandbox();
+  return await serve(args, bundle, booted.listener, createSandboxFactory);
 }

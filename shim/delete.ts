@@ -1,0 +1,105 @@
+import { spawnSync } from "node:child_process";
+import { readFileSync, realpathSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { socketPath } from "./address.js";
+import type { ShimArgs } from "./args.js";
+import { readAnnotations } from "./bundle.js";
+import { containerTypeOf } from "./container-type.js";
+import { encodeDeleteResponse } from "./delete-response.js";
+import { messageOf } from "./error.js";
+import { runningShimPid } from "./shim-process.js";
+
+/** containerd gives `delete` 5 s, and its caller waits for it. */
+const CLEANUP_LIMIT_MS = 2_000;
+
+/** 128 + SIGKILL: what became of a task whose shim did not end it in order. */
+const KILLED_STATUS = 137;
+
+/** Ends what is left of a sandbox on the host: QEMU, kata-fsd, mounts, directories. Must be harmless when nothing is. */
+export type CleanUpSandbox = (sandboxId: string) => Promise<void>;
+
+/**
+ * The `delete` action, for a task whose shim is gone or hangs: ends what belongs to it, and prints a DeleteResponse. The guest is not
+ * asked for anything. What cannot be cleaned up is reported on stderr, which containerd logs; the response is printed in any
+ * case, since without it containerd keeps the task for ever.
+ *
+ * @returns the process's exit status
+ */
+export async function deleteTask(
+  args: ShimArgs,
+  bundle: string,
+  cleanUpSandbox: CleanUpSandbox,
+): Promise<number> {
+  const limit = new AbortController();
+  const timeout = sleep(CLEANUP_LIMIT_MS, "timeout", { signal: limit.signal });
+  const outcome = await Promise.race([cleanUp(args, bundle, cleanUpSandbox), timeout]);
+  limit.abort();
+  if (outcome === "timeout") warn(`clean-up of ${args.id} is not complete after ${CLEANUP_LIMIT_MS} ms`);
+  process.stdout.write(
+    encodeDeleteResponse({ pid: 0, exit: { status: KILLED_STATUS, exitedAt: new Date() } }),
+  );
+  return 0;
+}
+
+async function cleanUp(args: ShimArgs, bundle: string, cleanUpSandbox: CleanUpSandbox): Promise<void> {
+  if (ownsSandbox(bundle)) {
+    await attempt("the shim", () => killShim(bundle));
+    await attempt("the sandbox", () => cleanUpSandbox(args.id));
+    await attempt("the socket", () =>
+      rmSync(socketPath(args.address, args.namespace, args.id), { force: true }),
+    );
+  }
+  await attempt("the rootfs", () => unmountRootfs(bundle));
+}
+
+/** Whether the task brought the VM up. A bundle that cannot be read any more had its VM, if any, cleaned up before. */
+function ownsSandbox(bundle: string): boolean {
+  try {
+    return containerTypeOf(readAnnotations(bundle)).kind !== "pod-container";
+  } catch (error) {
+    warn(messageOf(error));
+    return false;
+  }
+}
+
+/** Kills a shim that hangs, and waits until it is gone: its mount namespace goes with its last process. */
+async function killShim(bundle: string): Promise<void> {
+  const pid = runningShimPid(bundle);
+  if (pid === undefined) return;
+  process.kill(pid, "SIGKILL");
+  while (runningShimPid(bundle) !== undefined) await sleep(5);
+}
+
+/** containerd refuses to remove a bundle whose rootfs is mounted. */
+function unmountRootfs(bundle: string): void {
+  const rootfs = join(realpathSync(bundle), "rootfs");
+  const mounts = mountPoints().filter((mountPoint) => mountPoint === rootfs).length;
+  for (let i = 0; i < mounts; i++) {
+    const { status, stderr } = spawnSync("umount", ["-l", rootfs], { encoding: "utf8" });
+    if (status !== 0) throw new Error(stderr);
+  }
+}
+
+/** Mount points of this namespace; a space within one is written as \040 in proc_pid_mountinfo(5). */
+function mountPoints(): string[] {
+  return readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .map((line) =>
+      (line.split(" ")[4] ?? "").replaceAll(/\\([0-7]{3})/g, (_, octal: string) =>
+        String.fromCharCode(Number.parseInt(octal, 8)),
+      ),
+    );
+}
+
+async function attempt(what: string, step: () => void | Promise<void>): Promise<void> {
+  try {
+    await step();
+  } catch (error) {
+    warn(`${what} is not cleaned up: ${messageOf(error)}`);
+  }
+}
+
+function warn(message: string): void {
+  process.stderr.write(`${message}\n`);
+}

@@ -1,0 +1,90 @@
+import { join } from "node:path";
+import { createServer } from "../lib/ttrpc/index.js";
+import type { ShimArgs } from "./args.js";
+import { leaveDeleteResponse } from "./delete-response.js";
+import { messageOf } from "./error.js";
+import { createEventPublisher } from "./events/publisher.js";
+import { Lifetime } from "./lifetime.js";
+import type { Listener } from "./listen.js";
+import { createLogger, type ShimLogger } from "./log/logger.js";
+import { writeShimPid } from "./shim-process.js";
+import type { SandboxFactory } from "./task/sandbox-port.js";
+import { taskServices } from "./task/task-service.js";
+import { Tasks } from "./task/tasks.js";
+import { VERSION } from "./version.js";
+
+/** How long the last events may take on the way out; containerd gives Shutdown 3 s in all. */
+const FLUSH_LIMIT_MS = 1_000;
+
+/** How long containerd may take to close its connections after Shutdown. */
+const CLOSE_LIMIT_MS = 1_000;
+
+/** What the shim runs sandboxes with, given its logger. */
+export type CreateSandboxFactory = (logger: ShimLogger) => SandboxFactory;
+
+/**
+ * Serves containerd's task API until the last task is gone. SIGTERM does not end it: systemd sends it to everything in
+ * containerd's unit, and a VM must not die because containerd is restarted.
+ *
+ * @returns the process's exit status
+ */
+export async function serve(
+  args: ShimArgs,
+  bundle: string,
+  listener: Listener,
+  createSandboxFactory: CreateSandboxFactory,
+): Promise<number> {
+  const logger = createLogger(join(bundle, "log"), args.debug ? "debug" : "info", { shim: args.id });
+  writeShimPid(bundle);
+
+  const { TTRPC_ADDRESS } = process.env;
+  const events = createEventPublisher(TTRPC_ADDRESS, args.namespace, logger);
+  const tasks = new Tasks({
+    namespace: args.namespace,
+    factory: createSandboxFactory(logger),
+    events,
+    logger,
+    onContainerGone: leaveDeleteResponse,
+  });
+  const lifetime = new Lifetime(() => tasks.isEmpty);
+  let exitStatus = 0;
+  const fail = (error: unknown) => {
+    logger.error("unexpected error, the sandbox ends", {
+      error: messageOf(error),
+      ...(error instanceof Error && { stack: error.stack }),
+    });
+    exitStatus = 1;
+    lifetime.end("unexpected error");
+  };
+  process.on("uncaughtException", fail);
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
+    process.on(signal, () => logger.info(`${signal} ignored; containerd ends the shim by Shutdown`));
+  }
+
+  const shutdown = async () => {
+    if (!tasks.isEmpty) return;
+    const isClean = await tasks.stop();
+    listener.close();
+    if (isClean && tasks.lastDeleted !== undefined) leaveDeleteResponse(bundle, tasks.lastDeleted);
+    lifetime.end("Shutdown");
+  };
+  const server = createServer({
+    services: taskServices(tasks, { version: VERSION, shutdown }),
+    onError: (error, { service, method }) =>
+      logger.debug(`${service}/${method}`, { error: messageOf(error) }),
+  });
+  listener.accept((connection) => {
+    lifetime.track(connection);
+    server.handle(connection);
+  });
+  logger.info("shim started", { pid: process.pid, sinceStartMs: Math.round(performance.now()) });
+
+  const reason = await lifetime.ended;
+  await tasks.stop();
+  listener.close();
+  await events.flush(FLUSH_LIMIT_MS);
+  await lifetime.connectionsClosed(CLOSE_LIMIT_MS);
+  await server.close();
+  logger.info("shim ends", { reason });
+  return exitStatus;
+}

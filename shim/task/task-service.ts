@@ -1,0 +1,160 @@
+import { type Codec, type ServiceTable, type UnaryHandler, unary } from "../../lib/ttrpc/index.js";
+import { containerd } from "../../proto/index.js";
+import { ShimError, StatusCode, toStatus } from "../error.js";
+import { timestampOf } from "../timestamp.js";
+import type { Exit, ProcessStatus } from "./process.js";
+import { configPathOf } from "./runtime-options.js";
+import type { Tasks } from "./tasks.js";
+
+/** Linux has the signals 1 to 64. */
+const SIGNAL_MAX = 64;
+/** A terminal's size is two 16-bit numbers: struct winsize of ioctl_tty(2). */
+const WINDOW_SIZE_MAX = 0xffff;
+
+const STATUS: Readonly<Record<ProcessStatus, containerd.Status>> = {
+  created: containerd.Status.CREATED,
+  running: containerd.Status.RUNNING,
+  stopped: containerd.Status.STOPPED,
+};
+
+/** What the service needs to know beside the tasks. */
+export interface TaskServiceOptions {
+  readonly version: string;
+  /** Ends the shim if no task is left, and otherwise does nothing. What it promises is done before Shutdown is answered. */
+  shutdown(): Promise<void>;
+}
+
+/**
+ * containerd's task API, versions 2 and 3, which have the same messages. Methods that are not in the table (Pause, Resume, Stats,
+ * Update, Checkpoint) are answered with UNIMPLEMENTED.
+ */
+export function taskServices(tasks: Tasks, { version, shutdown }: TaskServiceOptions): ServiceTable {
+  const methods: Readonly<Record<string, UnaryHandler>> = {
+    Create: method(containerd.CreateTaskRequest, containerd.CreateTaskResponse, async (request) => ({
+      pid: await create(tasks, request),
+    })),
+    Start: method(containerd.StartRequest, containerd.StartResponse, async ({ id, exec_id }) => ({
+      pid: await tasks.start(id, exec_id),
+    })),
+    State: method(containerd.StateRequest, containerd.StateResponse, async (request) =>
+      state(tasks, request),
+    ),
+    Wait: method(containerd.WaitRequest, containerd.WaitResponse, async ({ id, exec_id }) =>
+      exitFields(await tasks.process(id, exec_id).process.exit),
+    ),
+    Kill: method(containerd.KillRequest, containerd.Empty, async ({ id, exec_id, signal, all }) => {
+      if (signal > SIGNAL_MAX) throw invalid(`there is no signal ${signal}`);
+      await tasks.process(id, exec_id).process.kill(signal, all);
+      return {};
+    }),
+    Delete: method(containerd.DeleteRequest, containerd.DeleteResponse, async ({ id, exec_id }) => {
+      const { pid, exit } = await tasks.delete(id, exec_id);
+      return { pid, ...exitFields(exit) };
+    }),
+    Exec: method(containerd.ExecProcessRequest, containerd.Empty, async (request) => {
+      exec(tasks, request);
+      return {};
+    }),
+    ResizePty: method(
+      containerd.ResizePtyRequest,
+      containerd.Empty,
+      async ({ id, exec_id, width, height }) => {
+        if (width > WINDOW_SIZE_MAX || height > WINDOW_SIZE_MAX) {
+          throw invalid(`no terminal is ${width} columns by ${height} rows`);
+        }
+        await tasks.process(id, exec_id).process.resizePty(width, height);
+        return {};
+      },
+    ),
+    CloseIO: method(containerd.CloseIORequest, containerd.Empty, async ({ id, exec_id, stdin }) => {
+      const { process } = tasks.process(id, exec_id);
+      if (stdin) process.io.closeStdin();
+      return {};
+    }),
+    Pids: method(containerd.PidsRequest, containerd.PidsResponse, async ({ id }) => {
+      tasks.requireContainer(id);
+      return { processes: [{ pid: tasks.pid }] };
+    }),
+    Connect: method(containerd.ConnectRequest, containerd.ConnectResponse, async () => ({
+      shim_pid: process.pid,
+      task_pid: tasks.pid,
+      version,
+    })),
+    Shutdown: method(containerd.ShutdownRequest, containerd.Empty, async () => {
+      await shutdown();
+      return {};
+    }),
+  };
+  return { "containerd.task.v2.Task": methods, "containerd.task.v3.Task": methods };
+}
+
+/** {@link unary} with the shim's errors as statuses. */
+function method<I, O>(
+  input: Pick<Codec<never, I>, "decode">,
+  output: Pick<Codec<O>, "encode">,
+  handler: (request: I) => Promise<O>,
+): UnaryHandler {
+  return unary(input, output, async (request) => {
+    try {
+      return await handler(request);
+    } catch (error) {
+      throw toStatus(error);
+    }
+  });
+}
+
+async function create(tasks: Tasks, request: containerd.CreateTaskRequest): Promise<number> {
+  const { id, bundle, stdin, stdout, stderr, terminal } = request;
+  if (id === "" || !bundle.startsWith("/"))
+    throw invalid("Create needs an id and the absolute path of a bundle");
+  if (request.checkpoint !== "") throw invalid("kata-fs cannot restore a checkpoint");
+  return await tasks.create({
+    id,
+    bundle,
+    rootfs: request.rootfs.map(({ type, source, target, options }) => ({ type, source, target, options })),
+    stdio: { stdin, stdout, stderr, terminal },
+    configPath: configPathOf(request.options),
+  });
+}
+
+function state(tasks: Tasks, { id, exec_id }: containerd.StateRequest): containerd.StateResponse.$Properties {
+  const { process, bundle } = tasks.process(id, exec_id);
+  const { stdin, stdout, stderr, terminal } = process.stdio;
+  return {
+    id,
+    exec_id,
+    bundle,
+    pid: tasks.pid,
+    status: STATUS[process.status],
+    stdin,
+    stdout,
+    stderr,
+    terminal,
+    ...(process.lastExit !== undefined && exitFields(process.lastExit)),
+  };
+}
+
+function exec(tasks: Tasks, request: containerd.ExecProcessRequest): void {
+  const { id, exec_id: execId, stdin, stdout, stderr, terminal } = request;
+  if (execId === "") throw invalid("Exec needs an exec id");
+  const spec: containerd.Any | null = request.spec;
+  let process: unknown;
+  try {
+    process = JSON.parse(Buffer.from(spec?.value ?? []).toString("utf8"));
+  } catch (error) {
+    throw invalid(`the process of Exec (${spec?.type_url ?? "none"}) is no JSON`, error);
+  }
+  if (typeof process !== "object" || process === null) throw invalid("the process of Exec is no JSON object");
+  tasks.exec({ id, execId, process, stdio: { stdin, stdout, stderr, terminal } });
+}
+
+function exitFields({ status, exitedAt }: Exit): {
+  exit_status: number;
+  exited_at: containerd.Timestamp.$Properties;
+} {
+  return { exit_status: status, exited_at: timestampOf(exitedAt) };
+}
+
+function invalid(message: string, cause?: unknown): ShimError {
+  return new ShimError(StatusCode.INVALID_ARGUMENT, message, { cause });
+}
