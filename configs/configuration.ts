@@ -1,0 +1,100 @@
+import {
+  commandLine,
+  type Field,
+  oneOf,
+  onOrOff,
+  optionalPath,
+  path,
+  powerOfTwo,
+  text,
+  textByName,
+  wholeNumber,
+} from "./field.js";
+
+/** How sandboxes are made. config.yaml beside this file explains each key to whoever writes one. */
+export interface Configuration {
+  readonly hypervisor: HypervisorConfiguration;
+  readonly guest: GuestConfiguration;
+  readonly daemon: DaemonConfiguration;
+  readonly runtime: RuntimeConfiguration;
+}
+
+export interface HypervisorConfiguration {
+  /** QEMU: a command and its first arguments; the description of the VM is appended. */
+  readonly argv: readonly string[];
+  /** Added to QEMU's environment. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Bootable kernel image. */
+  readonly kernel: string;
+  /** Appended to the kernel's command line. */
+  readonly kernelParameters: string;
+  /** For QEMU's -bios; empty for QEMU's own choice. */
+  readonly firmware: string;
+  /** auto: KVM where it works, TCG otherwise. */
+  readonly accelerator: "auto" | "kvm" | "tcg";
+  readonly cpus: number;
+  readonly memoryMiB: number;
+  /** From the start of QEMU until the agent answers. */
+  readonly bootTimeLimitSeconds: number;
+}
+
+export interface GuestConfiguration {
+  /** The directory that is the guest's root file system. */
+  readonly root: string;
+  readonly agentLogLevel: "info" | "trace" | "debug" | "warn" | "error";
+}
+
+export interface DaemonConfiguration {
+  /** kata-fsd; empty for the one beside the shim. */
+  readonly path: string | undefined;
+  /** False: virtio-fs without DAX, which any QEMU can do. */
+  readonly dax: boolean;
+  /** DAX window of the device with the containers' files. */
+  readonly daxWindowMiB: number;
+  /** DAX window of the device with the guest's root. */
+  readonly guestDaxWindowMiB: number;
+  /** Files of read-only layers from this size on are mapped; smaller ones go through the guest's page cache. */
+  readonly daxThresholdKiB: number;
+}
+
+export interface RuntimeConfiguration {
+  /** Folder with one directory a sandbox. Short: sockets lie in it. */
+  readonly stateDirectory: string;
+  /** Where a report is written when a sandbox ends; undefined for none. */
+  readonly reportDirectory: string | undefined;
+  readonly logLevel: "info" | "debug" | "warn" | "error";
+}
+
+/** A field for each key. */
+export type Section<T> = { readonly [K in keyof T]: Field<T[K]> };
+
+/** Every key there is, with its default. */
+export const CONFIGURATION_FIELDS: { readonly [S in keyof Configuration]: Section<Configuration[S]> } = {
+  hypervisor: {
+    argv: commandLine(["qemu-system-x86_64"]),
+    env: textByName(),
+    kernel: path("/opt/kata-fs/guest/vmlinuz"),
+    kernelParameters: text(""),
+    firmware: text("qboot.rom"),
+    accelerator: oneOf("auto", ["kvm", "tcg"]),
+    cpus: wholeNumber(1, { from: 1, to: 255 }),
+    memoryMiB: wholeNumber(1024, { from: 128, to: 1 << 20 }),
+    bootTimeLimitSeconds: wholeNumber(60, { from: 1, to: 3600 }),
+  },
+  guest: {
+    root: path("/opt/kata-fs/guest/root"),
+    agentLogLevel: oneOf("info", ["trace", "debug", "warn", "error"]),
+  },
+  daemon: {
+    path: optionalPath(),
+    dax: onOrOff(true),
+    daxWindowMiB: powerOfTwo(256, { from: 2, to: 512 }),
+    guestDaxWindowMiB: powerOfTwo(128, { from: 2, to: 256 }),
+    daxThresholdKiB: wholeNumber(32, { from: 0, to: 1 << 20 }),
+  },
+  runtime: {
+    stateDirectory: path("/run/kata-fs"),
+    reportDirectory: optionalPath(),
+    logLevel: oneOf("info", ["debug", "warn", "error"]),
+  },
+};

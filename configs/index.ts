@@ -1,0 +1,10 @@
+export { ConfigError } from "./config-error.js";
+export type {
+  Configuration,
+  DaemonConfiguration,
+  GuestConfiguration,
+  HypervisorConfiguration,
+  RuntimeConfiguration,
+} from "./configuration.js";
+export { DEFAULT_FILES, findConfigurationFile, loadConfiguration } from "./load.js";
+export { parseConfiguration } from "./parse.js";
