@@ -73,7 +73,7 @@ function readEntries(fs: FileSystem, request: FuseRequest, reply: FuseReply, plu
   let entry = 0;
   let last = 0;
   while (entry < length) {
-    const nameLength = dentsBytes.indexOf(0, entry + D_NAME) - entry - D_NAME;
+    const nameLength = nameLengthAt(entry);
     const headBytes = plus ? ENTRY_OUT_BYTES + DIRENT_HEADER_BYTES : DIRENT_HEADER_BYTES;
     const recordBytes = (headBytes + nameLength + 7) & ~7;
     if (written + recordBytes > size) {
@@ -84,7 +84,7 @@ function readEntries(fs: FileSystem, request: FuseRequest, reply: FuseReply, plu
     const record = OUT_HEADER_BYTES + written;
     if (plus) writeEntryOf(fs, reply, record, directory, entry, nameLength);
     writeDirent(fs, reply, record + headBytes - DIRENT_HEADER_BYTES, directory, entry, nameLength);
-    reply.bytes.fill(0, record + headBytes + nameLength, record + recordBytes);
+    for (let pad = record + headBytes + nameLength; pad < record + recordBytes; pad++) reply.bytes[pad] = 0;
     written += recordBytes;
     last = entry;
     entry += dents.getUint16(entry + D_RECLEN, true);
@@ -98,6 +98,13 @@ function readEntries(fs: FileSystem, request: FuseRequest, reply: FuseReply, plu
       dents.getUint32(last + D_OFF + 4, true),
     );
   return written;
+}
+
+/** Length of an entry's name. Records are padded to 8 bytes, so the NUL is among the last 8; what is behind it means nothing. */
+function nameLengthAt(entry: number): number {
+  let length = Math.max(dents.getUint16(entry + D_RECLEN, true) - 8 - D_NAME, 0);
+  while (dentsBytes[entry + D_NAME + length] !== 0) length++;
+  return length;
 }
 
 /** Moves the directory to the offset that the guest asks for, if it is not there already. @returns 0, or -errno. */
