@@ -1,0 +1,116 @@
+import { drainEventfd } from "../lib/sys/eventfd.js";
+import { VhostUserBackend, type VhostUserEvents } from "../lib/vhost-user/backend.js";
+import { BackendChannel, type ServeWhile } from "../lib/vhost-user/backend-channel.js";
+import { type SplitVirtqueue, VirtqueueError } from "../lib/virtio/split-virtqueue.js";
+import { createFuseServer, type FsdLog, type FuseServer } from "./fuse/server.js";
+import { createFsdMetrics, type DeviceMetricsReport, reportDeviceMetrics } from "./metrics.js";
+import type { DeviceOptions } from "./options.js";
+import { VIRTIO_FS_QUEUES, virtioFsConfig } from "./virtio-fs-config.js";
+
+/** One virtio-fs device with its FUSE server, on one connection of a front end. */
+export class FsDevice implements VhostUserEvents {
+  readonly backend: VhostUserBackend;
+  readonly #server: FuseServer;
+  readonly #window: BackendChannel | null;
+  readonly #metrics = createFsdMetrics();
+
+  /** @param socketFd the connection, which belongs to the device from now on */
+  constructor(
+    socketFd: number,
+    private readonly options: DeviceOptions,
+    private readonly log: FsdLog,
+    serveWhile: ServeWhile,
+  ) {
+    const windowBytes = options.dax === "never" ? 0 : options.daxWindowBytes;
+    this.#window = windowBytes === 0 ? null : new BackendChannel(windowBytes, serveWhile);
+    this.#server = createFuseServer({
+      root: options.sharedDir,
+      readOnly: options.readOnly,
+      dax: options.dax,
+      daxThresholdBytes: options.daxThresholdBytes,
+      cache: options.cache,
+      immutableMounts: options.immutableMounts,
+      window: this.#window,
+      metrics: this.#metrics,
+      log,
+    });
+    this.backend = new VhostUserBackend(
+      socketFd,
+      {
+        queueCount: VIRTIO_FS_QUEUES,
+        features: 0n,
+        config: virtioFsConfig(options.tag),
+        shmemSizesBytes: windowBytes === 0 ? [] : [windowBytes],
+        acknowledges: true,
+      },
+      this,
+    );
+  }
+
+  /** Whether a queue has requests that were not taken. */
+  get hasWork(): boolean {
+    for (let index = 0; index < VIRTIO_FS_QUEUES; index++) {
+      if (this.backend.queue(index)?.hasNext === true) return true;
+    }
+    return false;
+  }
+
+  /** The driver has signalled a queue. */
+  kicked(index: number): void {
+    const kickFd = this.backend.kickFd(index);
+    if (kickFd >= 0) drainEventfd(kickFd);
+  }
+
+  /** Serves all requests of all queues, the one for high priority first. */
+  serve(): void {
+    for (let index = 0; index < VIRTIO_FS_QUEUES; index++) {
+      const queue = this.backend.queue(index);
+      if (queue === undefined) continue;
+      try {
+        this.#serveQueue(index, queue);
+      } catch (error) {
+        if (!(error instanceof VirtqueueError)) throw error;
+        this.backend.breakQueue(index, error);
+      }
+    }
+  }
+
+  report(): DeviceMetricsReport {
+    return reportDeviceMetrics(this.options.tag, this.#window?.lengthBytes ?? 0, this.#metrics);
+  }
+
+  close(): void {
+    this.backend.close();
+    this.#server.close();
+  }
+
+  queueStarted(): void {}
+
+  queueStopped(): void {
+    // QEMU drops all maps when it resets the device, and the driver all nodes.
+    if (!this.backend.isRunning) this.#server.reset();
+  }
+
+  backendSocket(fd: number): void {
+    this.#window?.attach(this.backend, fd);
+  }
+
+  queueBroken(index: number, error: VirtqueueError): void {
+    this.log.error(
+      `${this.options.tag}: queue ${index} is stopped, the guest broke the rules: ${error.message}`,
+    );
+  }
+
+  #serveQueue(index: number, queue: SplitVirtqueue): void {
+    queue.suppressNotifications();
+    do {
+      for (let head = queue.next(); head >= 0; head = queue.next()) {
+        const written = this.#server.handle(index, head, queue.readable, queue.writable);
+        // A map serves the front end meanwhile, which may have stopped the queue.
+        if (this.backend.queue(index) !== queue) return;
+        queue.complete(head, written);
+        this.backend.publish(index);
+      }
+    } while (queue.requestNotifications());
+  }
+}

@@ -1,0 +1,143 @@
+import { close } from "../lib/sys/file.js";
+import { PollSet } from "../lib/sys/poll.js";
+import { acceptUnix, MessageSocket } from "../lib/sys/unix-socket.js";
+import { FsDevice } from "./device.js";
+import type { FsdLog } from "./fuse/server.js";
+import type { DeviceOptions } from "./options.js";
+import { VIRTIO_FS_QUEUES } from "./virtio-fs-config.js";
+
+/** A device before its front end has come. */
+export interface ListeningDevice {
+  readonly options: DeviceOptions;
+  readonly listeningFd: number;
+}
+
+/** How long the rings are looked at before the daemon sleeps: a driver that asks one thing after the other finds it awake. */
+const SPIN_NS = 50_000n;
+const DESCRIPTORS_MAX = 256;
+
+interface Slot extends ListeningDevice {
+  device: FsDevice | undefined;
+}
+
+/**
+ * The daemon's one loop: it sleeps in poll(2) over all sockets and kicks, and everything else is done in order. Node's own
+ * event loop never runs meanwhile.
+ */
+export class EventLoop {
+  readonly #slots: Slot[];
+  readonly #polled = new PollSet(DESCRIPTORS_MAX);
+
+  /** @param metricsFd a listening socket on which each connection gets one JSON document, or -1 */
+  constructor(
+    listening: readonly ListeningDevice[],
+    private readonly metricsFd: number,
+    private readonly log: FsdLog,
+  ) {
+    this.#slots = listening.map((device) => ({ ...device, device: undefined }));
+  }
+
+  /**
+   * Serves until the last front end has gone.
+   * @throws VhostUserError, SysError when a front end breaks the protocol
+   */
+  run(): void {
+    let hadFrontEnd = false;
+    for (;;) {
+      const connected = this.#slots.filter((slot) => slot.device !== undefined).length;
+      if (hadFrontEnd && connected === 0) return;
+      hadFrontEnd ||= connected > 0;
+      if (!this.#spin()) this.#poll(-1, -1);
+      for (const { device } of this.#slots) device?.serve();
+    }
+  }
+
+  close(): void {
+    for (const slot of this.#slots) {
+      slot.device?.close();
+      close(slot.listeningFd);
+    }
+    if (this.metricsFd >= 0) close(this.metricsFd);
+  }
+
+  /** Looks for requests without sleeping. @returns whether there are any */
+  #spin(): boolean {
+    const start = process.hrtime.bigint();
+    do {
+      for (const { device } of this.#slots) if (device?.hasWork === true) return true;
+    } while (process.hrtime.bigint() - start < SPIN_NS);
+    return false;
+  }
+
+  /**
+   * Waits for something to happen and serves the sockets; kicks are taken note of.
+   * @param extraFd is watched, too, unless it is -1
+   */
+  #poll(extraFd: number, timeoutMs: number): void {
+    const polled = this.#polled;
+    polled.clear();
+    if (extraFd >= 0) polled.add(extraFd);
+    if (this.metricsFd >= 0) polled.add(this.metricsFd);
+    for (const { device, listeningFd } of this.#slots) {
+      polled.add(device?.backend.socketFd ?? listeningFd);
+      for (let index = 0; device !== undefined && index < VIRTIO_FS_QUEUES; index++) {
+        const kickFd = device.backend.queue(index) === undefined ? -1 : device.backend.kickFd(index);
+        polled.add(kickFd);
+      }
+    }
+    if (polled.wait(timeoutMs) === 0) return;
+
+    // In the order in which they were added. Serving a device may change another one's descriptors, not the order.
+    let position = extraFd >= 0 ? 1 : 0;
+    if (this.metricsFd >= 0 && polled.isReady(position++)) this.#answerMetrics();
+    for (const slot of this.#slots) {
+      const { device } = slot;
+      const isReady = polled.isReady(position++);
+      if (device === undefined) {
+        if (isReady) this.#accept(slot);
+        continue;
+      }
+      for (let index = 0; index < VIRTIO_FS_QUEUES; index++) {
+        if (polled.isReady(position++)) device.kicked(index);
+      }
+      if (isReady && !device.backend.receive()) this.#disconnect(slot);
+    }
+  }
+
+  #accept(slot: Slot): void {
+    const socketFd = acceptUnix(slot.listeningFd);
+    slot.device = new FsDevice(socketFd, slot.options, this.log, (fd, isDone, timeoutMs) =>
+      this.#serveWhile(fd, isDone, timeoutMs),
+    );
+    this.log.info(`${slot.options.tag}: front end connected`);
+  }
+
+  #disconnect(slot: Slot): void {
+    this.log.info(`${slot.options.tag}: front end gone`);
+    slot.device?.close();
+    slot.device = undefined;
+  }
+
+  /** Serves the sockets of all devices, not their queues, until something is done. */
+  #serveWhile(fd: number, isDone: () => boolean, timeoutMs: number): boolean {
+    const deadlineMs = performance.now() + timeoutMs;
+    while (!isDone()) {
+      const leftMs = deadlineMs - performance.now();
+      if (leftMs <= 0) return false;
+      this.#poll(fd, Math.ceil(leftMs));
+    }
+    return true;
+  }
+
+  #answerMetrics(): void {
+    const socket = new MessageSocket(acceptUnix(this.metricsFd));
+    const devices = this.#slots.flatMap(({ device }) => device?.report() ?? []);
+    try {
+      socket.send(Buffer.from(`${JSON.stringify({ devices })}\n`));
+    } catch (error) {
+      this.log.warn(`metrics: ${error instanceof Error ? error.message : String(error)}`);
+    } finally {
+      socket.close();
+    }
+  }
+}

@@ -1,0 +1,87 @@
+import { MessageSocket } from "../sys/unix-socket.js";
+import type { VhostUserBackend } from "./backend.js";
+import { MessageReceiver } from "./connection.js";
+import { encodeMessage, Payload, shmemPayload, VhostUserBackendRequest } from "./message.js";
+import type { ShmemWindow } from "./shmem.js";
+
+/** The front end refused a map, or did not answer. */
+export class ShmemError extends Error {
+  override readonly name = "ShmemError";
+}
+
+/**
+ * Serves everything that the front end may be waiting for, until `isDone` says so.
+ * @param fd a descriptor to be watched beside those of the devices
+ * @returns false if that took longer than `timeoutMs`
+ */
+export type ServeWhile = (fd: number, isDone: () => boolean, timeoutMs: number) => boolean;
+
+/** QEMU answers within milliseconds; one that hangs must not take the daemon with it for ever. */
+const ANSWER_LIMIT_MS = 10_000;
+
+/**
+ * The window of one device, by requests on the socket that the front end gave for it. QEMU announces each map to each device of
+ * the VM and waits for them in turn, so all of them are served while one waits for its map.
+ */
+export class BackendChannel implements ShmemWindow {
+  #backend: VhostUserBackend | undefined;
+  #socket: MessageSocket | undefined;
+  #receiver: MessageReceiver | undefined;
+  #answer: bigint | undefined;
+
+  constructor(
+    readonly lengthBytes: number,
+    private readonly serveWhile: ServeWhile,
+  ) {}
+
+  /** @param fd the socket for requests of the back end, whose it stays */
+  attach(backend: VhostUserBackend, fd: number): void {
+    this.#backend = backend;
+    this.#socket = new MessageSocket(fd);
+    this.#receiver = new MessageReceiver(this.#socket);
+  }
+
+  get active(): boolean {
+    return this.#backend?.isRunning === true;
+  }
+
+  map(fd: number, fdOffset: number, shmOffset: number, lengthBytes: number, writable: boolean): void {
+    const added = this.#backend?.memoryRegionsAdded ?? 0;
+    const payload = shmemPayload(fdOffset, shmOffset, lengthBytes, writable);
+    this.#request(VhostUserBackendRequest.SHMEM_MAP, payload, [fd]);
+    // The answer comes before the guest can see the map. That it can is sure once the region has been announced.
+    const backend = this.#backend;
+    if (backend?.hasMemorySlots !== true) return;
+    const isLive = () => backend.memoryRegionsAdded > added || !backend.isRunning;
+    if (!this.serveWhile(-1, isLive, ANSWER_LIMIT_MS)) {
+      throw new ShmemError(`the map at ${shmOffset} was not announced within ${ANSWER_LIMIT_MS} ms`);
+    }
+  }
+
+  unmap(shmOffset: number, lengthBytes: number): void {
+    this.#request(VhostUserBackendRequest.SHMEM_UNMAP, shmemPayload(0, shmOffset, lengthBytes, false), []);
+  }
+
+  #request(request: number, payload: Uint8Array, fds: readonly number[]): void {
+    if (!this.active || this.#socket === undefined) throw new ShmemError("the device is not running");
+    this.#answer = undefined;
+    this.#socket.send(encodeMessage(request, "request-needing-reply", payload), fds);
+    const isAnswered = () => this.#receive(request);
+    if (!this.serveWhile(this.#socket.fd, isAnswered, ANSWER_LIMIT_MS)) {
+      throw new ShmemError(`request ${request} was not answered within ${ANSWER_LIMIT_MS} ms`);
+    }
+    if (this.#answer !== 0n)
+      throw new ShmemError(`the front end refused request ${request}: its log has the reason`);
+  }
+
+  #receive(request: number): boolean {
+    if (this.#answer !== undefined) return true;
+    const message = this.#receiver?.receive() ?? "end";
+    if (message === "empty") return false;
+    if (message === "end") throw new ShmemError("the front end has closed its socket");
+    if (message.header.isReply && message.header.request === request) {
+      this.#answer = new Payload(request, message.payload, 8).u64(0);
+    }
+    return this.#answer !== undefined;
+  }
+}
