@@ -1,11 +1,13 @@
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { ConfigError } from "../configs/index.js";
 import { CommandError, endRunningCommands } from "./command.js";
+import { type Overrides, readOverrides } from "./overrides.js";
 import { privateDirectory } from "./private-directory.js";
 import { createProgress, formatSeconds } from "./progress.js";
 import { parseRunRequest } from "./run/arguments.js";
 import { runContainer } from "./run/run.js";
-import { setUp } from "./set-up.js";
+import { chooseContainerd, setUp } from "./set-up.js";
 import { SetupError } from "./setup-error.js";
 import type { Toolchain } from "./toolchain.js";
 
@@ -45,7 +47,8 @@ export async function main(argv: readonly string[]): Promise<number> {
 
 /** True for errors that are no defects of ours: their message says what the machine refused. */
 function isExplained(error: unknown): error is Error {
-  if (error instanceof SetupError || error instanceof CommandError) return true;
+  if (error instanceof SetupError || error instanceof CommandError || error instanceof ConfigError)
+    return true;
   return error instanceof Error && "syscall" in error && "code" in error;
 }
 
@@ -54,26 +57,25 @@ async function dispatch([command, ...words]: readonly string[], signal: AbortSig
     const [option = "--containerd=any"] = words;
     const wanted = /^--containerd=(.+)$/.exec(option)?.[1];
     if (wanted === undefined) throw new SetupError({ found: `the option ${option}`, needed: USAGE });
-    await setUpAndTell(wanted);
+    await setUpAndTell(wanted, {});
     return 0;
   }
   if (command === "start") {
     const request = parseRunRequest(words);
+    const { KATA_FS_CONTAINERD: wanted = "any", KATA_FS_CONFIG: configFile } = process.env;
+    const overrides = configFile === undefined ? {} : await readOverrides(configFile);
+    const toolchain = await setUpAndTell(wanted, overrides);
+    const containerd = chooseContainerd(toolchain, wanted);
     const directory = privateDirectory();
-    const { KATA_FS_CONTAINERD: wanted = "any", KATA_FS_CONFIG: configFile = directory.configFile } =
-      process.env;
-    const toolchain = await setUpAndTell(wanted);
-    const [containerd] = Object.values(toolchain.containerd);
-    if (containerd === undefined) throw new Error("set-up returned no containerd");
-    return runContainer(request, { directory, project, toolchain, containerd, configFile, progress, signal });
+    return runContainer(request, { directory, project, toolchain, containerd, overrides, progress, signal });
   }
   throw new SetupError({ found: `the command ${command ?? "(none)"}`, needed: USAGE });
 }
 
-async function setUpAndTell(containerd: string): Promise<Toolchain> {
+async function setUpAndTell(containerd: string, overrides: Overrides): Promise<Toolchain> {
   const started = performance.now();
   const directory = privateDirectory();
-  const toolchain = await setUp({ directory, project, containerd, progress });
+  const toolchain = await setUp({ directory, project, containerd, overrides, progress });
   console.log(`set-up: all in ${directory.path} (${formatSeconds(performance.now() - started)})`);
   return toolchain;
 }

@@ -11,23 +11,27 @@ import {
   seriesFor,
 } from "./components/containerd.js";
 import { GuestFiles, guestComponent, installAgent } from "./components/guest.js";
-import { adequateSystemQemu, privateQemu, probeQemu, qemuComponent } from "./components/qemu.js";
+import { adequateSystemQemu, privateQemu, probeQemu, type Qemu, qemuComponent } from "./components/qemu.js";
 import { findCompiler, SHMEM_PRELOAD, shmemPreloadComponent } from "./components/shmem-preload.js";
+import { configurationFor } from "./config-file.js";
 import { Debian } from "./debian/suites.js";
+import type { Overrides } from "./overrides.js";
 import type { PrivateDirectory } from "./private-directory.js";
 import type { Progress } from "./progress.js";
 import { SetupError } from "./setup-error.js";
 import { type Toolchain, writeIfChanged } from "./toolchain.js";
 
+/** Key of the machine's own containerd in {@link Toolchain.containerd}. */
+const MACHINES_OWN = "machine";
+
 export interface SetUpOptions {
   readonly directory: PrivateDirectory;
   /** The repository, built. */
   readonly project: string;
-  /**
-   * Which containerd is wanted: a series such as "1.6", "all" that the tests cover, or "any": the machine's own if it will
-   * do, a private one otherwise.
-   */
+  /** Which containerd is wanted, see {@link setUpContainerd}: "any", "all", or a series such as "1.6". */
   readonly containerd: string;
+  /** What the user's configuration sets: a QEMU of his own, DAX off. */
+  readonly overrides: Overrides;
   readonly progress: Progress;
 }
 
@@ -45,25 +49,25 @@ export async function setUp(options: SetUpOptions): Promise<Toolchain> {
   await removeRemains(directory.path);
   const debian = new Debian(directory.apt, progress);
   try {
+    const dax = options.overrides.daemon?.dax !== false;
     const preload = await shmemPreloadComponent(
       directory.shmemPreload,
       join(project, "setup/shmem-preload/shmem-preload.c"),
     );
     // Before the downloads, which take a while; the library is cheap to build and comes after them.
-    if (!(await isInstalled(preload))) await findCompiler();
-    const systemQemu = await adequateSystemQemu();
-    if (systemQemu === undefined) await install(qemuComponent(directory.qemu, debian), progress);
+    if (dax && !(await isInstalled(preload))) await findCompiler();
+    const givenQemu = await findQemu(options.overrides, dax);
+    if (givenQemu === undefined) await install(qemuComponent(directory.qemu, debian), progress);
     const containerd = await setUpContainerd(options, debian);
     await install(runcComponent(directory.runc, debian), progress);
     await setUpGuest(options, debian);
-    await install(preload, progress);
+    if (dax) await install(preload, progress);
 
-    const shmemPreload = join(directory.shmemPreload, SHMEM_PRELOAD);
+    const shmemPreload = dax ? join(directory.shmemPreload, SHMEM_PRELOAD) : undefined;
     const toolchain: Toolchain = {
-      qemu:
-        systemQemu === undefined
-          ? await probeQemu(privateQemu(directory.qemu, shmemPreload))
-          : { ...systemQemu, env: { ...systemQemu.env, LD_PRELOAD: shmemPreload } },
+      qemu: givenQemu
+        ? preloaded(givenQemu, shmemPreload)
+        : await probeQemu(privateQemu(directory.qemu, shmemPreload), dax),
       kernel: join(directory.guest, GuestFiles.kernel),
       guestRoot: join(directory.guest, GuestFiles.root),
       shmemPreload,
@@ -71,7 +75,13 @@ export async function setUp(options: SetUpOptions): Promise<Toolchain> {
       runc: join(directory.runc, "runc"),
       containerd,
     };
-    await writeIfChanged(directory.toolchainFile, `${JSON.stringify(toolchain, undefined, 2)}\n`);
+    await writeIfChanged(
+      directory.toolchainFile,
+      `${JSON.stringify(toolchain, undefined, 2)}
+`,
+    );
+    const template = join(project, "configs/config.yaml");
+    await writeIfChanged(directory.configFile, await configurationFor(toolchain, template));
     return toolchain;
   } finally {
     await rm(directory.apt, { recursive: true, force: true });
@@ -79,21 +89,45 @@ export async function setUp(options: SetUpOptions): Promise<Toolchain> {
   }
 }
 
+/** `qemu` with a library that its loader loads before the others. */
+function preloaded(qemu: Qemu, library: string | undefined): Qemu {
+  return library === undefined ? qemu : { ...qemu, env: { ...qemu.env, LD_PRELOAD: library } };
+}
+
+/** The QEMU that the user's configuration names, which then must do, or the machine's own, if it does. */
+async function findQemu({ hypervisor }: Overrides, dax: boolean): Promise<Qemu | undefined> {
+  if (hypervisor?.argv === undefined) return adequateSystemQemu(dax);
+  const argv = typeof hypervisor.argv === "string" ? [hypervisor.argv] : hypervisor.argv;
+  return probeQemu({ argv, env: hypervisor.env ?? {} }, dax);
+}
+
+/**
+ * Sees to the containerd that is `wanted`: "any" is the machine's own if it will do, a private one otherwise; "all" are the
+ * series that the tests cover. Returns it together with whatever else is there already.
+ */
 async function setUpContainerd(
   { directory, progress, containerd: wanted }: SetUpOptions,
   debian: Debian,
 ): Promise<Toolchain["containerd"]> {
-  if (wanted === "any") {
-    const system = await adequateSystemContainerd();
-    if (system !== undefined) return { machine: system };
-  }
-  const found: Record<string, Containerd> = {};
-  for (const series of seriesFor(wanted)) {
-    const target = directory.containerd(series);
-    await install(containerdComponent(target, series, debian), progress);
-    found[series] = await privateContainerd(target);
+  const system = await adequateSystemContainerd();
+  const found: Record<string, Containerd> = system === undefined ? {} : { [MACHINES_OWN]: system };
+  const wantedSeries = wanted === "any" && system !== undefined ? [] : seriesFor(wanted);
+  for (const series of seriesFor("all")) {
+    const component = containerdComponent(directory.containerd(series), series, debian);
+    if (wantedSeries.includes(series)) await install(component, progress);
+    if (await isInstalled(component)) found[series] = await privateContainerd(component.directory);
   }
   return found;
+}
+
+/** The containerd of `toolchain` that `wanted` means; "any" and "all" mean the machine's own or the usual one. */
+export function chooseContainerd({ containerd }: Toolchain, wanted: string): Containerd {
+  const names =
+    wanted === "any" || wanted === "all" ? [MACHINES_OWN, ...seriesFor("any")] : seriesFor(wanted);
+  const chosen = names.map((name) => containerd[name]).find((candidate) => candidate !== undefined);
+  if (chosen === undefined)
+    throw new SetupError({ found: `no containerd ${wanted}`, needed: "set-up for it" });
+  return chosen;
 }
 
 async function setUpGuest({ directory, project, progress }: SetUpOptions, debian: Debian): Promise<void> {

@@ -14,8 +14,8 @@ export interface Toolchain {
   readonly kernel: string;
   /** The guest OS directory. */
   readonly guestRoot: string;
-  /** The library that {@link qemu} is started with for read-only maps. */
-  readonly shmemPreload: string;
+  /** The library for read-only maps, which {@link qemu} preloads; undefined with DAX off. */
+  readonly shmemPreload: string | undefined;
   /** File name for QEMU's `-bios`. */
   readonly firmware: string;
   readonly runc: string;

@@ -1,17 +1,33 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { CommandError, capture } from "../command.js";
+import { type CommandError, capture } from "../command.js";
 import type { Component } from "../component.js";
 import type { Debian } from "../debian/suites.js";
 import { unpack } from "../debian/unpack.js";
 import { SetupError } from "../setup-error.js";
 import { commandOf, foreignProgram } from "./foreign-program.js";
 
-/** The first QEMU whose generic vhost-user device maps shared memory that the back end offers. */
-export const OLDEST_QEMU: readonly [number, number] = [11, 1];
-
 const PROGRAM = "usr/bin/qemu-system-x86_64";
-const TEST_DEVICE = "vhost-user-test-device-pci";
+
+/** What a QEMU has to be. */
+interface Requirement {
+  readonly oldest: readonly [major: number, minor: number];
+  readonly device: string;
+  readonly needed: string;
+}
+
+/** The first QEMU whose generic vhost-user device maps shared memory that the back end offers. */
+const WITH_DAX: Requirement = {
+  oldest: [11, 1],
+  device: "vhost-user-test-device-pci",
+  needed: 'QEMU 11.1 or newer for DAX, or "dax: off" in the configuration',
+};
+
+const WITHOUT_DAX: Requirement = {
+  oldest: [7, 2],
+  device: "vhost-user-fs-pci",
+  needed: "QEMU 7.2 or newer",
+};
 
 /** A QEMU and how to start it. */
 export interface Qemu {
@@ -35,7 +51,7 @@ export function qemuComponent(directory: string, debian: Debian): Component {
       );
       await unpack(packages, staging, step);
       await root.clean();
-      const { version } = await probeQemu(privateQemu(staging));
+      const { version } = await probeQemu(privateQemu(staging), true);
       return `${version}, ${packages.length} packages`;
     },
   };
@@ -53,36 +69,40 @@ export function privateQemu(directory: string, preload?: string): Pick<Qemu, "ar
   };
 }
 
-/** The machine's own QEMU when it can do DAX, undefined when there is none or it cannot. */
-export async function adequateSystemQemu(): Promise<Qemu | undefined> {
+/** The machine's own QEMU when it can do what is wanted, undefined when there is none or it cannot. */
+export async function adequateSystemQemu(dax: boolean): Promise<Qemu | undefined> {
   try {
-    return await probeQemu({ argv: ["qemu-system-x86_64"], env: {} });
+    return await probeQemu({ argv: ["qemu-system-x86_64"], env: {} }, dax);
   } catch (error) {
-    if (error instanceof SetupError || error instanceof CommandError) return undefined;
+    if (error instanceof SetupError) return undefined;
     throw error;
   }
 }
 
 /**
- * Asks a QEMU for its version and for the device that DAX needs.
+ * Asks a QEMU for its version and for the device that virtio-fs needs, with DAX or without.
  *
- * @throws SetupError when it is too old or lacks the device; CommandError when it does not start.
+ * @throws SetupError when it does not start, is too old, or lacks the device.
  */
-export async function probeQemu({ argv, env }: Pick<Qemu, "argv" | "env">): Promise<Qemu> {
+export async function probeQemu({ argv, env }: Pick<Qemu, "argv" | "env">, dax: boolean): Promise<Qemu> {
   const environment = { ...process.env, LC_ALL: "C", ...env };
-  const { stdout } = await capture([...argv, "--version"], { env: environment });
-  const version = /version (\d+\.\d+[\d.]*)/.exec(stdout)?.[1];
-  const path = argv.find((word) => word.endsWith("qemu-system-x86_64")) ?? argv[0];
-  if (version === undefined || !isAtLeast(version, OLDEST_QEMU)) {
-    throw new SetupError({
-      found: `QEMU ${version ?? "of unknown version"} at ${path}`,
-      needed: `QEMU ${OLDEST_QEMU.join(".")} or newer for DAX, or "dax: off" in the configuration`,
+  const ask = (...question: string[]) =>
+    capture([...argv, ...question], { env: environment }).catch((cause: CommandError) => {
+      throw new SetupError(
+        { found: `no QEMU at ${argv[0]}: ${cause.message}`, needed: (dax ? WITH_DAX : WITHOUT_DAX).needed },
+        { cause },
+      );
     });
+  const version = /version (\d+\.\d+[\d.]*)/.exec((await ask("--version")).stdout)?.[1];
+  const path = argv.find((word) => word.endsWith("qemu-system-x86_64")) ?? argv[0];
+  const { oldest, device, needed } = dax ? WITH_DAX : WITHOUT_DAX;
+  if (version === undefined || !isAtLeast(version, oldest)) {
+    throw new SetupError({ found: `QEMU ${version ?? "of unknown version"} at ${path}`, needed });
   }
-  const devices = await capture([...argv, "-machine", "none", "-device", "help"], { env: environment });
-  if (!devices.stdout.includes(`"${TEST_DEVICE}"`)) {
+  const devices = await ask("-machine", "none", "-device", "help");
+  if (!devices.stdout.includes(`"${device}"`)) {
     throw new SetupError({
-      found: `QEMU ${version} at ${path} without ${TEST_DEVICE}`,
+      found: `QEMU ${version} at ${path} without ${device}`,
       needed: "a build with that device",
     });
   }

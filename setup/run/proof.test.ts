@@ -19,6 +19,7 @@ const SHARE: Mount = {
 };
 
 const GOOD: Measurements = {
+  dax: true,
   hostKernel: "6.1.0-host",
   sampleMd5: "0123",
   guest: { kernel: "6.12.0-guest", mounts: [ROOT, SHARE], sampleMd5: "0123", pageCacheGrowthBytes: 4096 },
@@ -52,6 +53,14 @@ test("overlay layers shown one by one, as new kernels do", () => {
   assert.deepEqual(failures(withGuest({ mounts: [{ ...ROOT, options }, SHARE] })), []);
 });
 
+test("without DAX only the other claims are made", () => {
+  const mounts = [ROOT, { ...SHARE, options: ["rw"] }];
+  const report = { ...GOOD.report, share: { readBytes: SAMPLE_BYTES, mappedRanges: 0, mappedBytes: 0 } };
+  const guest = { ...GOOD.guest, mounts, pageCacheGrowthBytes: SAMPLE_BYTES };
+  assert.deepEqual(failures({ ...GOOD, dax: false, guest, report }), []);
+  assert.deepEqual(failures({ ...GOOD, dax: false, guest: { ...guest, mounts: [ROOT] }, report }), ["root"]);
+});
+
 test("each claim fails by its own measurement", () => {
   assert.deepEqual(failures(withGuest({ kernel: GOOD.hostKernel })), ["kernel"]);
   assert.deepEqual(failures(withGuest({ mounts: [SHARE] })), ["root"]);
@@ -60,7 +69,7 @@ test("each claim fails by its own measurement", () => {
   assert.deepEqual(failures(withGuest({ mounts: [{ ...ROOT, options: ["lowerdir=/a:/b"] }, SHARE] })), [
     "root",
   ]);
-  assert.deepEqual(failures(withGuest({ sampleMd5: "4567" })), ["DAX"]);
+  assert.deepEqual(failures(withGuest({ sampleMd5: "4567" })), ["contents"]);
   assert.deepEqual(failures(withShare({ mappedRanges: 0 })), ["DAX"]);
   assert.deepEqual(failures(withShare({ mappedBytes: SAMPLE_BYTES - 1 })), ["DAX"]);
   assert.deepEqual(failures(withShare({ readBytes: SAMPLE_BYTES })), ["DAX"]);

@@ -3,8 +3,9 @@ import { readFile, writeFile } from "node:fs/promises";
 import { release } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { parse, stringify } from "yaml";
 import type { Containerd } from "../components/containerd.js";
+import { withOverrides } from "../config-file.js";
+import type { Overrides } from "../overrides.js";
 import type { PrivateDirectory } from "../private-directory.js";
 import type { Progress } from "../progress.js";
 import { SetupError } from "../setup-error.js";
@@ -28,8 +29,8 @@ export interface RunOptions {
   readonly project: string;
   readonly toolchain: Toolchain;
   readonly containerd: Containerd;
-  /** The shim's configuration to start from. */
-  readonly configFile: string;
+  /** What the user's configuration sets, on top of what set-up wrote. */
+  readonly overrides: Overrides;
   readonly progress: Progress;
   /** Aborted when the user wants it to end. */
   readonly signal: AbortSignal;
@@ -68,7 +69,7 @@ async function runIn(workspace: Workspace, request: RunRequest, options: RunOpti
       ...process.env,
       PATH: [join(project, "dist/bin"), dirname(process.execPath), PATH].join(delimiter),
       KATA_FS_NODE: process.execPath,
-      KATA_FS_CONFIG: await writeConfiguration(workspace, options.configFile),
+      KATA_FS_CONFIG: await writeConfiguration(workspace, options),
     },
   );
   try {
@@ -100,7 +101,8 @@ async function runIn(workspace: Workspace, request: RunRequest, options: RunOpti
       return exitStatus;
     }
     const guest = await readGuestFacts(workspace.facts);
-    const claims = judge({ hostKernel: release(), sampleMd5: image.sampleMd5, guest, report });
+    const dax = options.overrides.daemon?.dax !== false;
+    const claims = judge({ dax, hostKernel: release(), sampleMd5: image.sampleMd5, guest, report });
     process.stdout.write(`Measured in this run:\n${formatClaims(claims)}${formatPhases(report, callMs)}`);
     return claims.every(({ holds }) => holds) ? 0 : 1;
   } finally {
@@ -109,19 +111,15 @@ async function runIn(workspace: Workspace, request: RunRequest, options: RunOpti
   }
 }
 
-/** The shim's configuration for this run: as in `file`, and a report when the sandbox ends. */
-async function writeConfiguration({ disk, reports }: Workspace, file: string): Promise<string> {
-  const configuration: unknown = parse(await readFile(file, "utf8"));
-  if (typeof configuration !== "object" || configuration === null) {
-    throw new SetupError({ found: `${file} is not a YAML mapping`, needed: "a configuration" });
-  }
-  const runtime = "runtime" in configuration ? configuration.runtime : {};
-  const target = join(disk, "config.yaml");
-  await writeFile(
-    target,
-    stringify({ ...configuration, runtime: { ...Object(runtime), reportDirectory: reports } }),
-  );
-  return target;
+/** The shim's configuration for this run: set-up's, what the user set, and a report when the sandbox ends. */
+async function writeConfiguration(
+  workspace: Workspace,
+  { directory, overrides }: RunOptions,
+): Promise<string> {
+  const base = await readFile(directory.configFile, "utf8");
+  const file = join(workspace.disk, "config.yaml");
+  await writeFile(file, withOverrides(base, overrides, { runtime: { reportDirectory: workspace.reports } }));
+  return file;
 }
 
 function callOf(request: RunRequest, { id, facts }: Workspace, containerd: PrivateContainerd): string[] {
