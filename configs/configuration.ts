@@ -90,7 +90,7 @@ export const CONFIGURATION_FIELDS: { readonly [S in keyof Configuration]: Sectio
     dax: onOrOff(true),
     daxWindowMiB: powerOfTwo(256, { from: 2, to: 512 }),
     guestDaxWindowMiB: powerOfTwo(128, { from: 2, to: 256 }),
-    daxThresholdKiB: wholeNumber(32, { from: 0, to: 1 << 20 }),
+    daxThresholdKiB: wholeNumber(128, { from: 0, to: 1 << 20 }),
   },
   runtime: {
     stateDirectory: path("/run/kata-fs"),

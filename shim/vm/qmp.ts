@@ -1,0 +1,165 @@
+import type { Duplex } from "node:stream";
+
+/** A QMP command that QEMU refused, or a monitor that is gone. */
+export class QmpError extends Error {
+  override readonly name = "QmpError";
+}
+
+/** One event of QEMU, such as "SHUTDOWN". */
+export interface QmpEvent {
+  readonly name: string;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+interface Waiting {
+  readonly command: string;
+  resolve(result: unknown): void;
+  reject(error: QmpError): void;
+}
+
+/** Longer lines are no QMP: QEMU's longest answers have some hundred kilobytes. */
+const LINE_LIMIT_BYTES = 8 << 20;
+
+/**
+ * Client of QEMU's monitor (docs/interop/qmp-spec): JSON objects, one a line. Commands may be sent without waiting for
+ * earlier ones; each answer is matched by its id.
+ */
+export class QmpClient {
+  /** What the greeting says, such as "11.1.3". */
+  readonly version: string;
+  readonly #waiting = new Map<number, Waiting>();
+  #nextId = 1;
+  #closed: QmpError | undefined;
+
+  private constructor(
+    private readonly stream: Duplex,
+    greeting: Greeting,
+    private readonly onEvent: (event: QmpEvent) => void,
+  ) {
+    this.version = greeting.version;
+  }
+
+  /**
+   * Speaks QMP on a connected stream: waits for the greeting and ends the negotiation.
+   *
+   * @throws QmpError when the stream ends first or something else than QMP comes.
+   */
+  static connect(stream: Duplex, onEvent: (event: QmpEvent) => void): Promise<QmpClient> {
+    return new Promise((resolve, reject) => {
+      let client: QmpClient | undefined;
+      readLines(stream, {
+        line(line) {
+          if (client !== undefined) {
+            client.#take(line);
+            return;
+          }
+          client = new QmpClient(stream, parseGreeting(line), onEvent);
+          const ready = client;
+          client.execute("qmp_capabilities").then(() => resolve(ready), reject);
+        },
+        end(error) {
+          client?.#close(error);
+          reject(error);
+        },
+      });
+    });
+  }
+
+  /**
+   * Executes a command and returns what QEMU answers.
+   *
+   * @throws QmpError when QEMU refuses it or the monitor closes first.
+   */
+  execute(command: string, args?: Readonly<Record<string, unknown>>): Promise<unknown> {
+    if (this.#closed !== undefined) return Promise.reject(this.#closed);
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { command, resolve, reject });
+      this.stream.write(`${JSON.stringify({ execute: command, id, ...(args && { arguments: args }) })}\n`);
+    });
+  }
+
+  close(): void {
+    this.stream.destroy();
+  }
+
+  #take(line: string): void {
+    const message = parseObject(line);
+    if (typeof message["event"] === "string") {
+      this.onEvent({ name: message["event"], data: isObject(message["data"]) ? message["data"] : {} });
+      return;
+    }
+    const id = Number(message["id"]);
+    const waiting = this.#waiting.get(id);
+    if (waiting === undefined)
+      throw new QmpError(`QMP: an answer that nobody waits for: ${line.slice(0, 200)}`);
+    this.#waiting.delete(id);
+    const error = message["error"];
+    if (isObject(error)) waiting.reject(new QmpError(`QMP ${waiting.command}: ${String(error["desc"])}`));
+    else waiting.resolve(message["return"]);
+  }
+
+  #close(error: QmpError): void {
+    this.#closed = error;
+    for (const { reject } of this.#waiting.values()) reject(error);
+    this.#waiting.clear();
+  }
+}
+
+interface LineHandler {
+  line(line: string): void;
+  /** Called once, at the end or after an error; an error thrown by `line` counts as one. */
+  end(error: QmpError): void;
+}
+
+function readLines(stream: Duplex, handler: LineHandler): void {
+  let buffered = "";
+  let ended = false;
+  const end = (reason: string) => {
+    if (ended) return;
+    ended = true;
+    stream.destroy();
+    handler.end(new QmpError(`QMP: ${reason}`));
+  };
+  stream.setEncoding("utf8");
+  stream.on("data", (chunk: string) => {
+    buffered += chunk;
+    const lines = buffered.split("\n");
+    buffered = lines.pop() ?? "";
+    if (buffered.length > LINE_LIMIT_BYTES) return end("a line without end");
+    try {
+      for (const line of lines) if (!ended && line.trim() !== "") handler.line(line);
+    } catch (error) {
+      end(error instanceof Error ? error.message : String(error));
+    }
+  });
+  stream.on("error", (error) => end(error.message));
+  stream.on("close", () => end("the monitor is closed"));
+}
+
+interface Greeting {
+  readonly version: string;
+}
+
+function parseGreeting(line: string): Greeting {
+  const greeting = parseObject(line)["QMP"];
+  const version = isObject(greeting) ? greeting["version"] : undefined;
+  const qemu = isObject(version) ? version["qemu"] : undefined;
+  if (!isObject(qemu)) throw new QmpError(`no greeting of QEMU: ${line.slice(0, 200)}`);
+  return { version: `${qemu["major"]}.${qemu["minor"]}.${qemu["micro"]}` };
+}
+
+function parseObject(line: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch (cause) {
+    throw new QmpError(`not JSON: ${line.slice(0, 200)}`, { cause });
+  }
+  if (!isObject(value)) throw new QmpError(`not an object: ${line.slice(0, 200)}`);
+  return value;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
