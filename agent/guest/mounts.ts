@@ -1,6 +1,6 @@
 import { mkdirSync, symlinkSync } from "node:fs";
+import { MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_STRICTATIME, mount } from "../../lib/sys/mount.js";
 import { hasErrno } from "../error.js";
-import { MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_STRICTATIME, mount } from "../sys/mount.js";
 
 interface GuestMount {
   readonly target: string;

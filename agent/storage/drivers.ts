@@ -1,7 +1,7 @@
 import { chmodSync, chownSync, closeSync, mkdirSync, openSync, readFileSync, statSync } from "node:fs";
 import { dirname } from "node:path";
+import { MNT_DETACH, MS_BIND, MS_REC, MS_REMOUNT, mount, unmount } from "../../lib/sys/mount.js";
 import { AgentError } from "../error.js";
-import { MNT_DETACH, MS_BIND, MS_REC, MS_REMOUNT, mount, unmount } from "../sys/mount.js";
 import { parseMountOptions } from "./mount-options.js";
 import type { Storage, StorageDriver } from "./storage.js";
 

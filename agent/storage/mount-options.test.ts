@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { MS_BIND, MS_NODEV, MS_NOEXEC, MS_PRIVATE, MS_RDONLY, MS_REC, MS_SLAVE } from "../sys/mount.js";
+import {
+  MS_BIND,
+  MS_NODEV,
+  MS_NOEXEC,
+  MS_PRIVATE,
+  MS_RDONLY,
+  MS_REC,
+  MS_SLAVE,
+} from "../../lib/sys/mount.js";
 import { parseMountOptions } from "./mount-options.js";
 
 describe("parseMountOptions", () => {

@@ -20,7 +20,7 @@ import {
   MS_STRICTATIME,
   MS_SYNCHRONOUS,
   MS_UNBINDABLE,
-} from "../sys/mount.js";
+} from "../../lib/sys/mount.js";
 
 /** fstab-style mount options, sorted into what mount(2) takes. */
 export interface MountOptions {

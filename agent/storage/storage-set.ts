@@ -1,6 +1,6 @@
+import { MNT_DETACH, unmount } from "../../lib/sys/mount.js";
 import { AgentError, hasErrno } from "../error.js";
 import { log } from "../log.js";
-import { MNT_DETACH, unmount } from "../sys/mount.js";
 import { STORAGE_DRIVERS } from "./drivers.js";
 import type { Storage, StorageDriver } from "./storage.js";
 

@@ -1,9 +1,11 @@
-import { bind, check } from "../../lib/sys/libc.js";
+import { bindLazily, check } from "./libc.js";
 
-const mount2 = bind<
+const mount2 = bindLazily<
   (source: string, target: string, fstype: string | null, flags: number, data: string | null) => number
 >("int mount(const char *source, const char *target, const char *fstype, uint64_t flags, const char *data)");
-const umount2 = bind<(target: string, flags: number) => number>("int umount2(const char *target, int flags)");
+const umount2 = bindLazily<(target: string, flags: number) => number>(
+  "int umount2(const char *target, int flags)",
+);
 
 export const MS_RDONLY = 1;
 export const MS_NOSUID = 2;
