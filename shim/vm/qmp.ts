@@ -58,7 +58,7 @@ export class QmpClient {
           client.execute("qmp_capabilities").then(() => resolve(ready), reject);
         },
         end(error) {
-          client?.#close(error);
+          if (client !== undefined) client.#close(error);
           reject(error);
         },
       });
@@ -84,19 +84,20 @@ export class QmpClient {
   }
 
   #take(line: string): void {
-    const message = parseObject(line);
-    if (typeof message["event"] === "string") {
-      this.onEvent({ name: message["event"], data: isObject(message["data"]) ? message["data"] : {} });
+    const { event, data, id, error, return: result } = parseObject(line);
+    if (typeof event === "string") {
+      this.onEvent({ name: event, data: isObject(data) ? data : {} });
       return;
     }
-    const id = Number(message["id"]);
-    const waiting = this.#waiting.get(id);
-    if (waiting === undefined)
-      throw new QmpError(`QMP: an answer that nobody waits for: ${line.slice(0, 200)}`);
-    this.#waiting.delete(id);
-    const error = message["error"];
-    if (isObject(error)) waiting.reject(new QmpError(`QMP ${waiting.command}: ${String(error["desc"])}`));
-    else waiting.resolve(message["return"]);
+    const waiting = this.#waiting.get(Number(id));
+    if (waiting === undefined) throw new QmpError(`an answer that nobody waits for: ${line.slice(0, 200)}`);
+    this.#waiting.delete(Number(id));
+    if (isObject(error)) {
+      const { desc } = error;
+      waiting.reject(new QmpError(`QMP ${waiting.command}: ${desc}`));
+    } else {
+      waiting.resolve(result);
+    }
   }
 
   #close(error: QmpError): void {
@@ -142,11 +143,12 @@ interface Greeting {
 }
 
 function parseGreeting(line: string): Greeting {
-  const greeting = parseObject(line)["QMP"];
-  const version = isObject(greeting) ? greeting["version"] : undefined;
-  const qemu = isObject(version) ? version["qemu"] : undefined;
+  const { QMP: greeting } = parseObject(line);
+  const { version } = isObject(greeting) ? greeting : {};
+  const { qemu } = isObject(version) ? version : {};
   if (!isObject(qemu)) throw new QmpError(`no greeting of QEMU: ${line.slice(0, 200)}`);
-  return { version: `${qemu["major"]}.${qemu["minor"]}.${qemu["micro"]}` };
+  const { major, minor, micro } = qemu;
+  return { version: `${major}.${minor}.${micro}` };
 }
 
 function parseObject(line: string): Record<string, unknown> {

@@ -1,0 +1,39 @@
+/** How much of the guest's console is kept. */
+export const CONSOLE_BYTES = 64 * 1024;
+
+/** The end of what a stream said, in bounded memory. */
+export class TailBuffer {
+  readonly #bytes: Buffer;
+  #written = 0;
+
+  constructor(capacityBytes: number) {
+    this.#bytes = Buffer.alloc(capacityBytes);
+  }
+
+  append(chunk: Uint8Array): void {
+    const capacity = this.#bytes.length;
+    const kept = chunk.subarray(Math.max(0, chunk.length - capacity));
+    this.#written += chunk.length - kept.length;
+    const offset = this.#written % capacity;
+    const first = kept.subarray(0, capacity - offset);
+    this.#bytes.set(first, offset);
+    this.#bytes.set(kept.subarray(first.length), 0);
+    this.#written += kept.length;
+  }
+
+  /** All that is kept, the oldest first. A character that was cut in half becomes U+FFFD. */
+  toString(): string {
+    const capacity = this.#bytes.length;
+    if (this.#written <= capacity) return this.#bytes.toString("utf8", 0, this.#written);
+    const offset = this.#written % capacity;
+    return Buffer.concat([this.#bytes.subarray(offset), this.#bytes.subarray(0, offset)]).toString("utf8");
+  }
+
+  /** The last `count` lines that are not blank. */
+  lastLines(count: number): string[] {
+    const lines = this.toString()
+      .split(/\r?\n/)
+      .filter((line) => line.trim() !== "");
+    return lines.slice(-count);
+  }
+}

@@ -1,0 +1,77 @@
+import type { Accelerator } from "./accelerator.js";
+
+/** A virtio-fs device: the back end's socket and what the guest calls it. */
+export interface FileSystemDevice {
+  readonly socketPath: string;
+  readonly tag: string;
+  /**
+   * True: QEMU's generic vhost-user device, which maps memory that the back end offers (QEMU 11.1 and newer). False:
+   * vhost-user-fs-pci.
+   */
+  readonly dax: boolean;
+}
+
+/** Everything about a VM that QEMU is told. */
+export interface VmDescription {
+  readonly name: string;
+  readonly accelerator: Accelerator;
+  readonly cpus: number;
+  readonly memoryMiB: number;
+  /** Bootable image and its command line. */
+  readonly kernel: string;
+  readonly kernelParameters: readonly string[];
+  /** For -bios; empty for QEMU's own choice. */
+  readonly firmware: string;
+  readonly fileSystems: readonly FileSystemDevice[];
+  /** Socket of the vhost-user vsock back end. */
+  readonly vsockSocketPath: string;
+}
+
+/** Descriptor number under which QEMU inherits its end of the monitor. */
+export const QMP_FD = 3;
+
+/** VIRTIO_ID_FS of the virtio specification, 5.11. */
+const VIRTIO_ID_FS = 26;
+/** Bytes of struct virtio_fs_config: tag, num_request_queues, notify_buf_size. */
+const VIRTIO_FS_CONFIG_BYTES = 44;
+/** The high-priority queue and one request queue. */
+const VIRTIO_FS_QUEUES = 2;
+const QUEUE_ENTRIES = 512;
+
+/** QEMU's arguments for a VM. */
+export function qemuArguments(vm: VmDescription): string[] {
+  const memory = `memory-backend-memfd,id=ram,size=${vm.memoryMiB}M,share=on`;
+  return [
+    ...["-name", escapeComma(vm.name)],
+    ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
+    // Nothing of what a VM of ours does needs another program or other privileges than QEMU started with.
+    ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+    ...["-machine", `q35,accel=${vm.accelerator},memory-backend=ram`],
+    ...["-cpu", vm.accelerator === "kvm" ? "host" : "max"],
+    ...["-smp", `${vm.cpus}`],
+    ...["-m", `${vm.memoryMiB}M`],
+    // vhost-user back ends read the guest's memory in place, hence shared.
+    ...["-object", memory],
+    ...(vm.firmware === "" ? [] : ["-bios", vm.firmware]),
+    ...["-kernel", vm.kernel, "-append", vm.kernelParameters.join(" ")],
+    ...["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"],
+    ...["-chardev", `socket,id=qmp,fd=${QMP_FD}`, "-mon", "chardev=qmp,mode=control"],
+    ...vm.fileSystems.flatMap(fileSystemArguments),
+    ...["-chardev", `socket,id=vsock,path=${escapeComma(vm.vsockSocketPath)}`],
+    ...["-device", "vhost-user-vsock-pci,chardev=vsock"],
+  ];
+}
+
+function fileSystemArguments({ socketPath, tag, dax }: FileSystemDevice, index: number): string[] {
+  const chardev = `fs${index}`;
+  const device = dax
+    ? `vhost-user-test-device-pci,chardev=${chardev},virtio-id=${VIRTIO_ID_FS},num_vqs=${VIRTIO_FS_QUEUES},` +
+      `vq_size=${QUEUE_ENTRIES},config_size=${VIRTIO_FS_CONFIG_BYTES}`
+    : `vhost-user-fs-pci,chardev=${chardev},tag=${escapeComma(tag)},queue-size=${QUEUE_ENTRIES}`;
+  return ["-chardev", `socket,id=${chardev},path=${escapeComma(socketPath)}`, "-device", device];
+}
+
+/** In an option list of QEMU a comma within a value is written twice. */
+function escapeComma(value: string): string {
+  return value.replaceAll(",", ",,");
+}

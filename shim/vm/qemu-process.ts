@@ -1,0 +1,105 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { Duplex } from "node:stream";
+import { CONSOLE_BYTES, TailBuffer } from "./console.js";
+import { QMP_FD, qemuArguments, type VmDescription } from "./description.js";
+import { QmpClient, QmpError, type QmpEvent } from "./qmp.js";
+
+/** QEMU that did not start, or ended when it should not have. The message has its last words. */
+export class QemuError extends Error {
+  override readonly name = "QemuError";
+}
+
+/** How QEMU is started. */
+export interface QemuCommand {
+  readonly argv: readonly string[];
+  /** Added to the environment. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** What QEMU prints on stderr is a line or two. */
+const STDERR_BYTES = 8 * 1024;
+const STDERR_LINES_TOLD = 3;
+const CONSOLE_LINES_TOLD = 5;
+
+/** A running VM. */
+export class QemuProcess {
+  /** The end of what the guest wrote to its console. */
+  readonly console = new TailBuffer(CONSOLE_BYTES);
+  readonly #stderr = new TailBuffer(STDERR_BYTES);
+  /** Resolves when QEMU has ended, with what it said last. */
+  readonly ended: Promise<QemuError>;
+  #qmp: QmpClient | undefined;
+
+  private constructor(
+    private readonly child: ChildProcess,
+    readonly pid: number,
+  ) {
+    child.stdout?.on("data", (chunk: Uint8Array) => this.console.append(chunk));
+    child.stderr?.on("data", (chunk: Uint8Array) => this.#stderr.append(chunk));
+    this.ended = new Promise((resolve) => {
+      // "close" comes after the last output, "exit" may come before.
+      child.once("close", (code, signal) => resolve(this.#describeEnd(code, signal)));
+    });
+  }
+
+  /**
+   * Starts QEMU and waits until its monitor answers: then its devices are connected, and the guest runs.
+   *
+   * @throws QemuError when it cannot be started or ends first.
+   */
+  static async start(
+    { argv, env }: QemuCommand,
+    vm: VmDescription,
+    onEvent: (event: QmpEvent) => void,
+  ): Promise<QemuProcess> {
+    const [file = "", ...args] = argv;
+    const child = spawn(file, [...args, ...qemuArguments(vm)], {
+      env: { ...process.env, ...env },
+      // Node makes the pipe a UNIX socket pair: a monitor that no other process can reach, and that ends with either side.
+      stdio: ["ignore", "pipe", "pipe", "pipe"],
+    });
+    const monitor = child.stdio[QMP_FD];
+    const pid = child.pid;
+    if (pid === undefined || !(monitor instanceof Duplex)) throw await failureToStart(child, file);
+    const qemu = new QemuProcess(child, pid);
+    try {
+      qemu.#qmp = await QmpClient.connect(monitor, onEvent);
+    } catch (error) {
+      if (!(error instanceof QmpError)) throw error;
+      child.kill("SIGKILL");
+      throw await qemu.ended;
+    }
+    return qemu;
+  }
+
+  /** QEMU's monitor. */
+  get qmp(): QmpClient {
+    if (this.#qmp === undefined) throw new QemuError("the monitor is not connected");
+    return this.#qmp;
+  }
+
+  /** Ends QEMU at once and waits for it. Harmless when it has ended. */
+  async kill(): Promise<void> {
+    this.child.kill("SIGKILL");
+    await this.ended;
+  }
+
+  /** The end of the console for an error message, on one line. */
+  consoleTail(): string {
+    return this.console.lastLines(CONSOLE_LINES_TOLD).join(" | ");
+  }
+
+  #describeEnd(code: number | null, signal: NodeJS.Signals | null): QemuError {
+    const how = signal === null ? `exit status ${code}` : `signal ${signal}`;
+    const words = this.#stderr.lastLines(STDERR_LINES_TOLD).join(" | ");
+    return new QemuError(`QEMU ended with ${how}${words === "" ? "" : `: ${words}`}`);
+  }
+}
+
+function failureToStart(child: ChildProcess, file: string): Promise<QemuError> {
+  return new Promise((resolve) => {
+    child.once("error", (cause) =>
+      resolve(new QemuError(`QEMU cannot be started: ${file}: ${cause.message}`, { cause })),
+    );
+  });
+}
