@@ -157,7 +157,9 @@ describe("agent", { skip: missing() }, () => {
     assert.match(await output("ReadStdout", id, "plain"), /^\d+-me\n$/);
     assert.equal(await output("ReadStdout", id, "tty"), "/dev/pts/0\r\n");
     assert.deepEqual(await Promise.all([wait(id, "plain"), wait(id, "plain")]), [3, 3]);
-    await assert.rejects(wait(id, "plain"), rejectsWith("NOT_FOUND", /plain/));
+    await exec(id, "plain", process("exit 4"));
+    assert.equal(await wait(id, "plain"), 4);
+    await assert.rejects(exec(id, id, process("true")), rejectsWith("ALREADY_EXISTS", new RegExp(id)));
     await remove(id);
   });
 

@@ -13,9 +13,8 @@ import type { LaunchedProcess, LaunchIo, OciRuntime } from "./oci-runtime.js";
 import { ContainerProcess } from "./process.js";
 import { createPipeIo, type PendingIo } from "./process-io.js";
 import { handlesSignal, SIGKILL, SIGTERM } from "./signals.js";
-import { createTerminalIo } from "./terminal-io.js";
 
-/** How long an exec'd process stays known after somebody learnt its exit code, for readers that are behind. */
+/** How long an added process stays known after somebody learnt its exit code, for others who ask, and readers behind. */
 const FORGET_AFTER_MS = 10_000;
 
 /** What a container is made of. */
@@ -31,6 +30,8 @@ export interface ContainerOptions {
 /** A container of the OCI runtime and its processes, from creation to {@link remove}. */
 export class Container {
   readonly #processes = new Map<string, ContainerProcess>();
+  /** Processes whose exit code was told: their names are free again. */
+  readonly #finished = new WeakSet<ContainerProcess>();
 
   private constructor(
     private readonly runtime: OciRuntime,
@@ -46,7 +47,7 @@ export class Container {
   static async create(runtime: OciRuntime, options: ContainerOptions): Promise<Container> {
     const { id, bundle, spec } = options;
     writeFileSync(join(bundle, "config.json"), stringifySpec(spec));
-    const io = createIo(runtime, spec.process?.terminal ?? false);
+    const io = await createIo(runtime, spec.process?.terminal ?? false);
     const launched = await launch(io, (launchIo) => runtime.create(id, bundle, launchIo));
     const init = new ContainerProcess(options.execId || id, launched, io.connect());
     return new Container(runtime, options, init, cgroupOf(launched.pid));
@@ -67,7 +68,8 @@ export class Container {
    * @throws AgentError ALREADY_EXISTS for an exec id in use, or why the runtime could not start it.
    */
   async exec(execId: string, wanted: RuntimeProcess): Promise<void> {
-    if (execId === "" || this.#processes.has(execId)) {
+    const namesake = this.#processes.get(execId);
+    if (namesake !== undefined && !this.#finished.has(namesake)) {
       throw new AgentError("ALREADY_EXISTS", `process ${execId} of container ${this.id} exists`);
     }
     const capabilities = wanted.capabilities ?? this.options.spec.process?.capabilities;
@@ -75,9 +77,10 @@ export class Container {
     const processFile = this.runtime.scratchPath("process");
     writeFileSync(processFile, stringifySpec(process));
     try {
-      const io = createIo(this.runtime, process.terminal);
+      const io = await createIo(this.runtime, process.terminal);
       const launched = await launch(io, (launchIo) => this.runtime.exec(this.id, processFile, launchIo));
       this.#processes.set(execId, new ContainerProcess(execId, launched, io.connect()));
+      namesake?.close();
     } finally {
       rmSync(processFile, { force: true });
     }
@@ -93,8 +96,8 @@ export class Container {
   }
 
   /**
-   * The exit code of a process, for any number of callers. The init stays known until the container is removed, others are
-   * forgotten soon after their exit code was told and their output read.
+   * The exit code of a process, for any number of callers. The init stays known until the container is removed, others for a
+   * while after their exit code was told first.
    */
   async wait(execId: string): Promise<number> {
     const process = this.process(execId);
@@ -150,18 +153,21 @@ export class Container {
   }
 
   #forgetSoon(process: ContainerProcess): void {
+    if (this.#finished.has(process)) return;
+    this.#finished.add(process);
     const forget = () => {
-      if (this.#processes.get(process.execId) !== process) return;
-      this.#processes.delete(process.execId);
+      if (this.#processes.get(process.execId) === process) this.#processes.delete(process.execId);
       process.close();
     };
-    if (process.isDrained) forget();
-    else setTimeout(forget, FORGET_AFTER_MS).unref();
+    setTimeout(forget, FORGET_AFTER_MS).unref();
   }
 }
 
-function createIo(runtime: OciRuntime, terminal: boolean): PendingIo {
-  return terminal ? createTerminalIo(runtime.scratchPath("console")) : createPipeIo();
+async function createIo(runtime: OciRuntime, terminal: boolean): Promise<PendingIo> {
+  if (!terminal) return createPipeIo();
+  // Most containers have none, and what they need of it costs time when a guest starts.
+  const { createTerminalIo } = await import("./terminal-io.js");
+  return createTerminalIo(runtime.scratchPath("console"));
 }
 
 async function launch(

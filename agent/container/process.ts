@@ -25,15 +25,6 @@ export class ContainerProcess {
     });
   }
 
-  get hasExited(): boolean {
-    return this.#hasExited;
-  }
-
-  /** Whether it has exited and all its output was read. */
-  get isDrained(): boolean {
-    return this.#hasExited && this.io.stdout.ended && (this.io.stderr?.ended ?? true);
-  }
-
   /** Sends a signal; a process that has gone is none to complain about. */
   signal(signal: number): void {
     if (this.#hasExited) return;

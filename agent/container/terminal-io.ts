@@ -1,13 +1,10 @@
 import { closeSync, openSync } from "node:fs";
 import { ReadStream } from "node:tty";
-import { addressOf, bind, check } from "../../lib/sys/libc.js";
 import { ConsoleSocket } from "../sys/console-socket.js";
+import { ioctl } from "../sys/ioctl.js";
 import { OutputReader } from "./output-reader.js";
 import type { PendingIo, ProcessIo } from "./process-io.js";
 
-const ioctl = bind<(fd: number, request: number, argument: number) => number>(
-  "int ioctl(int fd, uint64_t request, uintptr_t argument)",
-);
 const TIOCSWINSZ = 0x5414;
 
 /** A pseudo-terminal, which the OCI runtime makes and sends to a socket at `socketPath`. */
@@ -47,6 +44,5 @@ function connectTerminal(fd: number): ProcessIo {
 
 /** `struct winsize`: rows, columns, and two sizes in pixels that nobody knows. */
 function setSize(fd: number, rows: number, columns: number): void {
-  const winsize = new Uint16Array([rows, columns, 0, 0]);
-  check(ioctl(fd, TIOCSWINSZ, addressOf(winsize)), "ioctl TIOCSWINSZ");
+  ioctl(fd, TIOCSWINSZ, "TIOCSWINSZ", new Uint16Array([rows, columns, 0, 0]));
 }

@@ -1,5 +1,6 @@
 import {
   closeSync,
+  constants,
   fchmodSync,
   fchownSync,
   lchownSync,
@@ -10,18 +11,9 @@ import {
   symlinkSync,
   writeSync,
 } from "node:fs";
-import {
-  O_CREAT,
-  O_DIRECTORY,
-  O_NOFOLLOW,
-  O_RDONLY,
-  O_WRONLY,
-  S_IFDIR,
-  S_IFLNK,
-  S_IFMT,
-  S_IFREG,
-} from "../../lib/sys/file.js";
 import { AgentError, hasErrno } from "../error.js";
+
+const { O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, O_WRONLY, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } = constants;
 
 /** Where copies may go: beside what the sandbox's share would have shown. */
 const COPY_ROOT = "/run/kata-containers/shared/containers";

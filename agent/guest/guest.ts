@@ -1,14 +1,14 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { addressOf, bind, check } from "../../lib/sys/libc.js";
+import { bindLazily, check } from "../../lib/sys/libc.js";
 
-const sethostname = bind<(name: string, length: number) => number>(
+const sethostname = bindLazily<(name: string, length: number) => number>(
   "int sethostname(const char *name, size_t length)",
 );
-const sync = bind<() => void>("void sync()");
-const reboot = bind<(command: number) => number>("int reboot(int command)");
-const clockSettime = bind<(clock: number, time: number) => number>(
-  "int clock_settime(int clock, uintptr_t time)",
+const sync = bindLazily<() => void>("void sync()");
+const reboot = bindLazily<(command: number) => number>("int reboot(int command)");
+const clockSettime = bindLazily<(clock: number, time: BigInt64Array) => number>(
+  "int clock_settime(int clock, void *time)",
 );
 
 const RB_POWER_OFF = 0x4321fedc;
@@ -42,7 +42,7 @@ export const thisGuest: Guest = {
 /** clock_settime(2) of the wall clock. */
 export function setClock(seconds: number, microseconds: number): void {
   const timespec = new BigInt64Array([BigInt(seconds), BigInt(microseconds) * 1000n]);
-  check(clockSettime(CLOCK_REALTIME, addressOf(timespec)), "clock_settime");
+  check(clockSettime(CLOCK_REALTIME, timespec), "clock_settime");
 }
 
 /** Has file systems write out what they hold. */

@@ -1,12 +1,12 @@
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { SysError } from "../../lib/sys/errno.js";
-import { bind, lastErrno } from "../../lib/sys/libc.js";
+import { bindLazily, lastErrno } from "../../lib/sys/libc.js";
 import { AgentError, hasErrno } from "../error.js";
 
 /** Number of finit_module(2), which the C library does not wrap. */
 const SYS_FINIT_MODULE: Readonly<Partial<Record<NodeJS.Architecture, number>>> = { x64: 313, arm64: 273 };
 
-const finitModule = bind<(number: number, fd: number, parameters: string, flags: number) => number>(
+const finitModule = bindLazily<(number: number, fd: number, parameters: string, flags: number) => number>(
   "int64_t syscall(int64_t number, int64_t fd, const char *parameters, int64_t flags)",
 );
 

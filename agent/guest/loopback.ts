@@ -1,11 +1,9 @@
 import { closeSync } from "node:fs";
-import { addressOf, bind, check } from "../../lib/sys/libc.js";
+import { bindLazily, check } from "../../lib/sys/libc.js";
+import { ioctl } from "../sys/ioctl.js";
 
-const socket = bind<(domain: number, type: number, protocol: number) => number>(
+const socket = bindLazily<(domain: number, type: number, protocol: number) => number>(
   "int socket(int domain, int type, int protocol)",
-);
-const ioctl = bind<(fd: number, request: number, argument: number) => number>(
-  "int ioctl(int fd, uint64_t request, uintptr_t argument)",
 );
 
 const AF_INET = 2;
@@ -25,9 +23,9 @@ export function bringLoopbackUp(): void {
   try {
     const ifreq = Buffer.alloc(IFREQ_BYTES);
     ifreq.write("lo", "latin1");
-    check(ioctl(fd, SIOCGIFFLAGS, addressOf(ifreq)), "ioctl SIOCGIFFLAGS", "lo");
+    ioctl(fd, SIOCGIFFLAGS, "SIOCGIFFLAGS", ifreq);
     ifreq.writeInt16LE(ifreq.readInt16LE(IFREQ_FLAGS_OFFSET) | IFF_UP, IFREQ_FLAGS_OFFSET);
-    check(ioctl(fd, SIOCSIFFLAGS, addressOf(ifreq)), "ioctl SIOCSIFFLAGS", "lo");
+    ioctl(fd, SIOCSIFFLAGS, "SIOCSIFFLAGS", ifreq);
   } finally {
     closeSync(fd);
   }

@@ -1,9 +1,5 @@
 import { closeSync, openSync, writeSync } from "node:fs";
-import { bind, check } from "../../lib/sys/libc.js";
-
-const ioctl = bind<(fd: number, request: number, argument: number) => number>(
-  "int ioctl(int fd, uint64_t request, uintptr_t argument)",
-);
+import { ioctl } from "../sys/ioctl.js";
 
 /** random(4): makes the generator take up what is in the pool. */
 const RNDRESEEDCRNG = 0x5207;
@@ -13,7 +9,7 @@ export function reseedRandom(data: Uint8Array): void {
   const fd = openSync("/dev/random", "w");
   try {
     writeSync(fd, data);
-    check(ioctl(fd, RNDRESEEDCRNG, 0), "ioctl RNDRESEEDCRNG");
+    ioctl(fd, RNDRESEEDCRNG, "RNDRESEEDCRNG", null);
   } finally {
     closeSync(fd);
   }

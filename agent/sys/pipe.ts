@@ -1,7 +1,8 @@
-import { O_CLOEXEC } from "../../lib/sys/file.js";
-import { addressOf, bind, check } from "../../lib/sys/libc.js";
+import { bindLazily, check } from "../../lib/sys/libc.js";
 
-const pipe2 = bind<(fds: number, flags: number) => number>("int pipe2(uintptr_t fds, int flags)");
+const O_CLOEXEC = 0o2000000;
+
+const pipe2 = bindLazily<(fds: Int32Array, flags: number) => number>("int pipe2(void *fds, int flags)");
 
 /** Both ends are close-on-exec and blocking. */
 export interface PipeEnds {
@@ -12,7 +13,7 @@ export interface PipeEnds {
 /** pipe2(2). */
 export function openPipe(): PipeEnds {
   const fds = new Int32Array(2);
-  check(pipe2(addressOf(fds), O_CLOEXEC), "pipe2");
+  check(pipe2(fds, O_CLOEXEC), "pipe2");
   const [readEnd = -1, writeEnd = -1] = fds;
   return { readEnd, writeEnd };
 }

@@ -1,39 +1,43 @@
 import { SysError } from "../../lib/sys/errno.js";
-import { addressOf, bind } from "../../lib/sys/libc.js";
+import { bindLazily } from "../../lib/sys/libc.js";
 
 /**
  * Programs are started by posix_spawn(3), not by Node: it shares this process's memory with the child until exec, where a
  * fork would copy the page tables of the whole of Node, which is slow under emulation. It also leaves the children to our own
  * {@link import("../reaper.js").Reaper}: one place waits for children and orphans alike.
  */
-const posixSpawn = bind<
+const posixSpawn = bindLazily<
   (
-    pid: number,
+    pid: Int32Array,
     path: string,
-    actions: number,
-    attributes: number,
+    actions: Uint8Array,
+    attributes: Uint8Array,
     argv: (string | null)[],
     envp: (string | null)[],
   ) => number
 >(
-  "int posix_spawn(uintptr_t pid, const char *path, uintptr_t actions, uintptr_t attributes, const char **argv, const char **envp)",
+  "int posix_spawn(void *pid, const char *path, void *actions, void *attributes, const char **argv, const char **envp)",
 );
-const initActions = bind<(actions: number) => number>("int posix_spawn_file_actions_init(uintptr_t actions)");
-const addDup2 = bind<(actions: number, fd: number, target: number) => number>(
-  "int posix_spawn_file_actions_adddup2(uintptr_t actions, int fd, int target)",
+const initActions = bindLazily<(actions: Uint8Array) => number>(
+  "int posix_spawn_file_actions_init(void *actions)",
 );
-const destroyActions = bind<(actions: number) => number>(
-  "int posix_spawn_file_actions_destroy(uintptr_t actions)",
+const addDup2 = bindLazily<(actions: Uint8Array, fd: number, target: number) => number>(
+  "int posix_spawn_file_actions_adddup2(void *actions, int fd, int target)",
 );
-const initAttributes = bind<(attributes: number) => number>("int posix_spawnattr_init(uintptr_t attributes)");
-const setFlags = bind<(attributes: number, flags: number) => number>(
-  "int posix_spawnattr_setflags(uintptr_t attributes, int16_t flags)",
+const destroyActions = bindLazily<(actions: Uint8Array) => number>(
+  "int posix_spawn_file_actions_destroy(void *actions)",
 );
-const setSignalDefaults = bind<(attributes: number, signals: number) => number>(
-  "int posix_spawnattr_setsigdefault(uintptr_t attributes, uintptr_t signals)",
+const initAttributes = bindLazily<(attributes: Uint8Array) => number>(
+  "int posix_spawnattr_init(void *attributes)",
 );
-const setSignalMask = bind<(attributes: number, signals: number) => number>(
-  "int posix_spawnattr_setsigmask(uintptr_t attributes, uintptr_t signals)",
+const setFlags = bindLazily<(attributes: Uint8Array, flags: number) => number>(
+  "int posix_spawnattr_setflags(void *attributes, int16_t flags)",
+);
+const setSignalDefaults = bindLazily<(attributes: Uint8Array, signals: Uint8Array) => number>(
+  "int posix_spawnattr_setsigdefault(void *attributes, void *signals)",
+);
+const setSignalMask = bindLazily<(attributes: Uint8Array, signals: Uint8Array) => number>(
+  "int posix_spawnattr_setsigmask(void *attributes, void *signals)",
 );
 
 const POSIX_SPAWN_SETSIGDEF = 0x04;
@@ -57,23 +61,15 @@ export type Stdio = readonly [stdin: number, stdout: number, stderr: number];
 export function spawn(path: string, args: readonly string[], env: readonly string[], stdio: Stdio): number {
   const pid = new Int32Array(1);
   const actions = new Uint8Array(FILE_ACTIONS_BYTES);
-  const actionsAddress = addressOf(actions);
-  succeed(initActions(actionsAddress), "posix_spawn_file_actions_init");
+  succeed(initActions(actions), "posix_spawn_file_actions_init");
   try {
     for (const [target, fd] of stdio.entries()) {
-      succeed(addDup2(actionsAddress, fd, target), "posix_spawn_file_actions_adddup2");
+      succeed(addDup2(actions, fd, target), "posix_spawn_file_actions_adddup2");
     }
-    const error = posixSpawn(
-      addressOf(pid),
-      path,
-      actionsAddress,
-      addressOf(signalAttributes()),
-      [path, ...args, null],
-      [...env, null],
-    );
+    const error = posixSpawn(pid, path, actions, signalAttributes(), [path, ...args, null], [...env, null]);
     if (error !== 0) throw SysError.fromErrno(error, "posix_spawn", path);
   } finally {
-    destroyActions(actionsAddress);
+    destroyActions(actions);
   }
   return pid[0] ?? -1;
 }
@@ -81,11 +77,10 @@ export function spawn(path: string, args: readonly string[], env: readonly strin
 /** Undoes what Node does to its own signals (it ignores SIGPIPE), which would otherwise be inherited. */
 function signalAttributes(): Uint8Array {
   const attributes = new Uint8Array(ATTRIBUTES_BYTES);
-  const address = addressOf(attributes);
-  succeed(initAttributes(address), "posix_spawnattr_init");
-  setSignalDefaults(address, addressOf(new Uint8Array(SIGSET_BYTES).fill(0xff)));
-  setSignalMask(address, addressOf(new Uint8Array(SIGSET_BYTES)));
-  setFlags(address, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+  succeed(initAttributes(attributes), "posix_spawnattr_init");
+  setSignalDefaults(attributes, new Uint8Array(SIGSET_BYTES).fill(0xff));
+  setSignalMask(attributes, new Uint8Array(SIGSET_BYTES));
+  setFlags(attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
   return attributes;
 }
 

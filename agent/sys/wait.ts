@@ -1,9 +1,11 @@
-import { addressOf, bind, check } from "../../lib/sys/libc.js";
+import { bindLazily, check } from "../../lib/sys/libc.js";
 
-const waitpid = bind<(pid: number, status: number, options: number) => number>(
-  "int waitpid(int pid, uintptr_t status, int options)",
+const waitpid = bindLazily<(pid: number, status: Int32Array, options: number) => number>(
+  "int waitpid(int pid, void *status, int options)",
 );
-const prctl = bind<(option: number, argument: number) => number>("int prctl(int option, uint64_t argument)");
+const prctl = bindLazily<(option: number, argument: number) => number>(
+  "int prctl(int option, uint64_t argument)",
+);
 
 const WNOHANG = 1;
 const PR_SET_CHILD_SUBREAPER = 36;
@@ -16,12 +18,11 @@ export interface ExitedChild {
 }
 
 const statusWord = new Int32Array(1);
-const statusAddress = addressOf(statusWord);
 
 /** Reaps one child that has ended, if any; does not wait. */
 export function reapChild(): ExitedChild | undefined {
   // ECHILD, no child at all, is as good as none that ended; the call knows no other error.
-  const pid = waitpid(-1, statusAddress, WNOHANG);
+  const pid = waitpid(-1, statusWord, WNOHANG);
   return pid > 0 ? { pid, exitCode: exitCodeOf(statusWord[0] ?? 0) } : undefined;
 }
 

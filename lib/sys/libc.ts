@@ -1,5 +1,5 @@
-import koffi from "./koffi.js";
 import { SysError } from "./errno.js";
+import koffi from "./koffi.js";
 
 /**
  * The C library of this process. Bindings are declared beside their use with {@link bind}; each costs about 60 ns a call.
@@ -13,6 +13,19 @@ const libc = koffi.load("libc.so.6");
  */
 export function bind<F>(signature: string): F {
   return libc.func(signature) as unknown as F;
+}
+
+/**
+ * The same for a function that is not called often: it is bound at its first call. A binding costs milliseconds in a guest under
+ * emulation, whose agent starts in every pod.
+ */
+export function bindLazily<F extends (...args: never[]) => unknown>(signature: string): F {
+  let bound: F | undefined;
+  const call = (...args: Parameters<F>) => {
+    bound ??= bind<F>(signature);
+    return bound(...args);
+  };
+  return call as F;
 }
 
 /** The `errno` of the last bound call of this thread. Read it before any other call. */
