@@ -80,7 +80,9 @@ class FakeProcess implements GuestStreams {
 }
 
 function open(stdio: Partial<Record<"stdin" | "stdout" | "stderr", string>>, terminal = false): ProcessIo {
-  return new ProcessIo({ stdin: "", stdout: "", stderr: "", terminal, ...stdio }, SILENT);
+  const io = new ProcessIo({ stdin: "", stdout: "", stderr: "", terminal, ...stdio }, SILENT);
+  io.open();
+  return io;
 }
 
 test("64 MiB pass a fifo unchanged, and the reader gets its end of file", async () => {
@@ -160,6 +162,21 @@ test("CloseIO before the client has written waits for the client", async () => {
   io.closeStdin();
   await process.inputEnded;
   assert.equal(Buffer.concat(process.input).toString(), "late");
+  await writer;
+  io.close();
+});
+
+test("CloseIO before the start is not forgotten", async () => {
+  const stdin = fifo("stdin");
+  const process = new FakeProcess();
+  const io = new ProcessIo({ stdin, stdout: "", stderr: "", terminal: false }, SILENT);
+  io.closeStdin();
+  const writer = client("printf early > stdin");
+  await sleep(100);
+  io.open();
+  io.attach(process);
+  await process.inputEnded;
+  assert.equal(Buffer.concat(process.input).toString(), "early");
   await writer;
   io.close();
 });

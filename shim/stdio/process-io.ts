@@ -27,33 +27,39 @@ export interface GuestStreams {
   closeStdin(): Promise<void>;
 }
 
-/** The stdio of one process: opened with the process's record, attached when the process runs, closed with its record. */
+/** The stdio of one process: opened and attached when the process is started, closed with its record. */
 export class ProcessIo {
-  readonly #terminal: boolean;
+  readonly #config: StdioConfig;
   readonly #logger: Logger;
-  readonly #source: Source | undefined;
-  readonly #stdout: Sink | undefined;
-  readonly #stderr: Sink | undefined;
+  #source: Source | undefined;
+  #stdout: Sink | undefined;
+  #stderr: Sink | undefined;
   readonly #copiers: OutputCopier[] = [];
+  #isStdinReleased = false;
   #isClosed = false;
 
+  constructor(config: StdioConfig, logger: Logger) {
+    this.#config = config;
+    this.#logger = logger;
+  }
+
   /**
-   * Opens the ends that containerd and its client wait for.
+   * Opens the ends that containerd's client waits for. Not before Start: until its Create or Exec has returned the client is not
+   * ready to send CloseIO, and ctr would forget to when its input ended that early.
    *
    * @throws ShimError INVALID_ARGUMENT if a value cannot be served, NOT_FOUND or UNKNOWN if it cannot be opened
    */
-  constructor(config: StdioConfig, logger: Logger) {
-    this.#terminal = config.terminal;
-    this.#logger = logger;
+  open(): void {
+    const { stdin, stdout, stderr, terminal } = this.#config;
     try {
-      this.#source = opened(config.stdin, () => openSource(parseStdio("stdin", config.stdin)));
-      this.#stdout = opened(config.stdout, () => openSink(parseStdio("stdout", config.stdout)));
-      const stderr = config.terminal ? "" : config.stderr;
-      this.#stderr = opened(stderr, () => openSink(parseStdio("stderr", stderr)));
+      this.#source = opened(stdin, () => openSource(parseStdio("stdin", stdin)));
+      this.#stdout = opened(stdout, () => openSink(parseStdio("stdout", stdout)));
+      if (!terminal) this.#stderr = opened(stderr, () => openSink(parseStdio("stderr", stderr)));
     } catch (error) {
       this.close();
       throw error;
     }
+    if (this.#isStdinReleased) this.#source?.releaseWriter();
   }
 
   /** Starts copying. The streams of a process that ends fail or end; both end the copying. */
@@ -65,6 +71,7 @@ export class ProcessIo {
 
   /** CloseIO: the client has written all its input. What is in the fifo still reaches the process before its end of file. */
   closeStdin(): void {
+    this.#isStdinReleased = true;
     this.#source?.releaseWriter();
   }
 
@@ -118,7 +125,7 @@ export class ProcessIo {
         if (!(chunk instanceof Uint8Array)) throw new TypeError("stdin yields no bytes");
         await writeAll(chunk, streams);
       }
-      if (!this.#terminal) await streams.closeStdin();
+      if (!this.#config.terminal) await streams.closeStdin();
     } catch (error) {
       // The process has ended, or closed its stdin; the client learns it from the fifo's closing, as from a pipe.
       if (!this.#isClosed) this.#logger.debug("stdin ended early", { error: messageOf(error) });

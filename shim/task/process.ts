@@ -13,7 +13,7 @@ export const UNKNOWN_EXIT_STATUS = 255;
 
 const SIGKILL = 9;
 
-/** `created` has stdio but has not run; `stopped` has an exit; nothing leads back. */
+/** `created` has not run; `stopped` has an exit; nothing leads back. */
 export type ProcessStatus = "created" | "running" | "stopped";
 
 /** How a process ended. */
@@ -57,12 +57,7 @@ export class Process {
   /** The guest's process is gone, though its output may still be on the way. */
   #hasEnded = false;
 
-  /**
-   * Opens the stdio.
-   *
-   * @param name what messages call the process
-   * @throws ShimError if the stdio cannot be opened
-   */
+  /** @param name what messages call the process */
   constructor(
     name: string,
     stdio: StdioConfig,
@@ -109,8 +104,10 @@ export class Process {
 
   async #start(): Promise<void> {
     try {
+      this.io.open();
       await this.#guest.start();
     } catch (error) {
+      this.io.close();
       this.#stop({ status: UNKNOWN_EXIT_STATUS, exitedAt: new Date() });
       throw error;
     }

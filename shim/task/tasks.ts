@@ -220,24 +220,18 @@ export class Tasks {
 
   async #createIn(pod: Pod, type: ContainerType, task: CreateTask): Promise<Container> {
     const { id, bundle, rootfs, stdio } = task;
-    let init: Process | undefined;
     try {
-      init = new Process(
-        `container ${id}`,
-        stdio,
-        initProcess(pod.sandbox, id),
-        this.#initListener(pod, type, id),
-        this.#options.logger,
-      );
       await pod.sandbox.createContainer({ id, bundle, rootfs, terminal: stdio.terminal });
     } catch (error) {
-      init?.io.close();
       if (type.kind !== "pod-container") {
         await pod.stop();
         this.#pod = undefined;
       }
       throw error;
     }
+    const guest = initProcess(pod.sandbox, id);
+    const listener = this.#initListener(pod, type, id);
+    const init = new Process(`container ${id}`, stdio, guest, listener, this.#options.logger);
     return new Container(id, bundle, type, init);
   }
 
