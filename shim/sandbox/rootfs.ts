@@ -45,7 +45,13 @@ export function shareRootfs(
 }
 
 /** True for mounts that show a file or directory that exists already. */
-export function isBind({ type, options }: { readonly type: string; readonly options: readonly string[] }): boolean {
+export function isBind({
+  type,
+  options,
+}: {
+  readonly type: string;
+  readonly options: readonly string[];
+}): boolean {
   return type === "bind" || options.includes("bind") || options.includes("rbind");
 }
 
@@ -60,7 +66,8 @@ export interface OverlayOptions {
 }
 
 export function parseOverlayOptions(options: readonly string[]): OverlayOptions {
-  const valueOf = (key: string) => options.find((option) => option.startsWith(`${key}=`))?.slice(key.length + 1);
+  const valueOf = (key: string) =>
+    options.find((option) => option.startsWith(`${key}=`))?.slice(key.length + 1);
   return {
     lower: valueOf("lowerdir")?.split(":") ?? [],
     upper: valueOf("upperdir"),
@@ -103,11 +110,18 @@ function shareUpper(share: Share, containerId: string, upper: string, work: stri
 /** Any other file system is mounted by mount(8), which knows loop devices and helpers, right in the share. */
 function mountOnHost(share: Share, path: string, { type, source, options }: RootfsMount): string {
   const target = share.makeDirectory(path);
-  const { status, stderr, error } = spawnSync("mount", ["-t", type, "-o", options.join(","), source, target], {
-    encoding: "utf8",
-  });
+  const { status, stderr, error } = spawnSync(
+    "mount",
+    ["-t", type, "-o", options.join(","), source, target],
+    {
+      encoding: "utf8",
+    },
+  );
   if (status !== 0) {
-    throw new ShimError(StatusCode.FAILED_PRECONDITION, `mount of ${source} (${type}): ${error?.message ?? stderr}`);
+    throw new ShimError(
+      StatusCode.FAILED_PRECONDITION,
+      `mount of ${source} (${type}): ${error?.message ?? stderr}`,
+    );
   }
   return share.adopt(path);
 }

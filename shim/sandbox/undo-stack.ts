@@ -18,7 +18,9 @@ export class UndoStack {
       try {
         await step.undo();
       } catch (cause) {
-        failures.push(new Error(`${step.what}: ${cause instanceof Error ? cause.message : cause}`, { cause }));
+        failures.push(
+          new Error(`${step.what}: ${cause instanceof Error ? cause.message : cause}`, { cause }),
+        );
       }
     }
     if (failures.length > 0) {

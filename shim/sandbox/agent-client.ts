@@ -1,0 +1,143 @@
+import { type Codec, callUnary, type TtrpcClient } from "../../lib/ttrpc/index.js";
+import { agent } from "../../proto/index.js";
+
+const AGENT_SERVICE = "grpc.AgentService";
+const HEALTH_SERVICE = "grpc.Health";
+
+const CALL_LIMIT_MS = 60_000;
+const CHECK_LIMIT_MS = 2_000;
+const DESTROY_LIMIT_MS = 3_000;
+
+/** One call of the agent's protocol that may take as long as it takes: the end of a process, the next output. */
+const UNLIMITED = {};
+
+type Properties<K extends keyof typeof agent> = (typeof agent)[K] extends {
+  encode(message: infer M): unknown;
+}
+  ? M
+  : never;
+
+/** The calls of Kata's agent that the shim makes. Each throws the TtrpcError that the agent answered. */
+export class AgentClient {
+  constructor(private readonly client: TtrpcClient) {}
+
+  /** Resolves when the connection is gone. */
+  get closed(): Promise<void> {
+    return this.client.closed;
+  }
+
+  close(): void {
+    this.client.close();
+  }
+
+  async check(): Promise<void> {
+    const options = { timeoutMs: CHECK_LIMIT_MS };
+    await callUnary(
+      this.client,
+      HEALTH_SERVICE,
+      "Check",
+      agent.CheckRequest,
+      agent.HealthCheckResponse,
+      {},
+      options,
+    );
+  }
+
+  createSandbox(request: Properties<"CreateSandboxRequest">): Promise<unknown> {
+    return this.#call("CreateSandbox", agent.CreateSandboxRequest, agent.Empty, request);
+  }
+
+  destroySandbox(): Promise<unknown> {
+    const options = { timeoutMs: DESTROY_LIMIT_MS };
+    return this.#call("DestroySandbox", agent.DestroySandboxRequest, agent.Empty, {}, options);
+  }
+
+  createContainer(request: Properties<"CreateContainerRequest">): Promise<unknown> {
+    return this.#call("CreateContainer", agent.CreateContainerRequest, agent.Empty, request);
+  }
+
+  startContainer(containerId: string): Promise<unknown> {
+    return this.#call("StartContainer", agent.StartContainerRequest, agent.Empty, {
+      container_id: containerId,
+    });
+  }
+
+  removeContainer(containerId: string): Promise<unknown> {
+    return this.#call("RemoveContainer", agent.RemoveContainerRequest, agent.Empty, {
+      container_id: containerId,
+    });
+  }
+
+  execProcess(request: Properties<"ExecProcessRequest">): Promise<unknown> {
+    return this.#call("ExecProcess", agent.ExecProcessRequest, agent.Empty, request);
+  }
+
+  signalProcess(containerId: string, execId: string, signal: number): Promise<unknown> {
+    const request = { container_id: containerId, exec_id: execId, signal };
+    return this.#call("SignalProcess", agent.SignalProcessRequest, agent.Empty, request);
+  }
+
+  /** @returns the exit status */
+  async waitProcess(containerId: string, execId: string): Promise<number> {
+    const request = { container_id: containerId, exec_id: execId };
+    const { status } = await this.#call(
+      "WaitProcess",
+      agent.WaitProcessRequest,
+      agent.WaitProcessResponse,
+      request,
+      UNLIMITED,
+    );
+    return status;
+  }
+
+  /** @returns nothing at the end of the stream */
+  async readStream(
+    stream: "ReadStdout" | "ReadStderr",
+    containerId: string,
+    execId: string,
+    maxBytes: number,
+  ): Promise<Uint8Array> {
+    const request = { container_id: containerId, exec_id: execId, len: maxBytes };
+    const { data } = await this.#call(
+      stream,
+      agent.ReadStreamRequest,
+      agent.ReadStreamResponse,
+      request,
+      UNLIMITED,
+    );
+    return data;
+  }
+
+  /** @returns how many bytes the agent took */
+  async writeStdin(containerId: string, execId: string, data: Uint8Array): Promise<number> {
+    const request = { container_id: containerId, exec_id: execId, data };
+    const { len } = await this.#call(
+      "WriteStdin",
+      agent.WriteStreamRequest,
+      agent.WriteStreamResponse,
+      request,
+      UNLIMITED,
+    );
+    return len;
+  }
+
+  closeStdin(containerId: string, execId: string): Promise<unknown> {
+    const request = { container_id: containerId, exec_id: execId };
+    return this.#call("CloseStdin", agent.CloseStdinRequest, agent.Empty, request);
+  }
+
+  resizeTerminal(containerId: string, execId: string, columns: number, rows: number): Promise<unknown> {
+    const request = { container_id: containerId, exec_id: execId, row: rows, column: columns };
+    return this.#call("TtyWinResize", agent.TtyWinResizeRequest, agent.Empty, request);
+  }
+
+  #call<I, O>(
+    method: string,
+    input: Pick<Codec<I, unknown>, "encode">,
+    output: Pick<Codec<never, O>, "decode">,
+    request: I,
+    options: { readonly timeoutMs?: number } = { timeoutMs: CALL_LIMIT_MS },
+  ): Promise<O> {
+    return callUnary(this.client, AGENT_SERVICE, method, input, output, request, options);
+  }
+}

@@ -1,0 +1,156 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { createConnection } from "node:net";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import type { DaemonConfiguration } from "../../configs/index.js";
+import { messageOf, ShimError, StatusCode } from "../error.js";
+import type { Logger } from "../log/logger.js";
+import { TailBuffer } from "../vm/console.js";
+import { endingWithUs } from "./child.js";
+import { type SandboxLayout, Tags } from "./layout.js";
+
+const STDERR_BYTES = 4096;
+const STDERR_LINES_TOLD = 3;
+const START_LIMIT_MS = 10_000;
+const METRICS_LIMIT_MS = 1000;
+
+/** Printed for each device when its socket can be connected to. */
+const READY = /Waiting for vhost-user socket connection/;
+const DEVICES = 2;
+
+/** kata-fsd, serving the guest's root and the sandbox's share. */
+export class FsDaemon {
+  /** Resolves when the daemon has ended, with what it said last. */
+  readonly ended: Promise<ShimError>;
+
+  private constructor(
+    private readonly child: ChildProcess,
+    readonly pid: number,
+    private readonly stderr: TailBuffer,
+    private readonly metricsSocket: string,
+  ) {
+    this.ended = new Promise((resolve) => {
+      child.once("close", (code, signal) => resolve(this.#describeEnd(code, signal)));
+    });
+  }
+
+  /**
+   * Starts the daemon and waits until it listens on both sockets.
+   *
+   * @throws ShimError UNAVAILABLE when it cannot be started, ends, or does not listen in time
+   */
+  static async start(
+    configuration: DaemonConfiguration,
+    guestRoot: string,
+    layout: SandboxLayout,
+    logger: Logger,
+  ): Promise<FsDaemon> {
+    const command = [...commandOf(configuration), ...daemonArguments(configuration, guestRoot, layout)];
+    const [file = "", ...args] = endingWithUs(command);
+    const child = spawn(file, args, { stdio: ["ignore", "ignore", "pipe"] });
+    const stderr = new TailBuffer(STDERR_BYTES);
+    const ready = untilReady(child, stderr, logger);
+    const { pid } = child;
+    if (pid === undefined) {
+      await ready;
+      throw new ShimError(StatusCode.UNAVAILABLE, "kata-fsd was not started");
+    }
+    const daemon = new FsDaemon(child, pid, stderr, layout.metricsSocket);
+    const limit = new AbortController();
+    const timeout = setTimeout(() => limit.abort(), START_LIMIT_MS);
+    try {
+      const outcome = await Promise.race([ready, daemon.ended, aborted(limit.signal)]);
+      if (outcome !== undefined) throw outcome;
+      return daemon;
+    } catch (error) {
+      await daemon.stop();
+      throw error;
+    } finally {
+      clearTimeout(timeout);
+    }
+  }
+
+  /** The daemon's counters, as it gives them. @throws ShimError */
+  async metrics(): Promise<unknown> {
+    const socket = createConnection(this.metricsSocket);
+    socket.setTimeout(METRICS_LIMIT_MS, () =>
+      socket.destroy(new Error(`no answer within ${METRICS_LIMIT_MS} ms`)),
+    );
+    try {
+      let text = "";
+      for await (const chunk of socket.setEncoding("utf8")) text += chunk;
+      return JSON.parse(text);
+    } catch (cause) {
+      throw new ShimError(StatusCode.UNAVAILABLE, `kata-fsd's metrics: ${messageOf(cause)}`, { cause });
+    }
+  }
+
+  /** Ends the daemon and waits for it. Harmless when it has ended. */
+  async stop(): Promise<void> {
+    this.child.kill("SIGKILL");
+    await this.ended;
+  }
+
+  #describeEnd(code: number | null, signal: NodeJS.Signals | null): ShimError {
+    const how = signal === null ? `exit status ${code}` : `signal ${signal}`;
+    const words = this.stderr.lastLines(STDERR_LINES_TOLD).join(" | ");
+    return new ShimError(
+      StatusCode.UNAVAILABLE,
+      `kata-fsd ended with ${how}${words === "" ? "" : `: ${words}`}`,
+    );
+  }
+}
+
+/** Without a configured daemon it is the one that was built with the shim, run by the same Node. */
+function commandOf({ path }: DaemonConfiguration): string[] {
+  if (path !== undefined) return [path];
+  return [process.execPath, fileURLToPath(new URL("./fsd.cjs", import.meta.url))];
+}
+
+/** kata-fsd's arguments: see fsd/options.ts. */
+export function daemonArguments(
+  { dax, daxWindowMiB, guestDaxWindowMiB, daxThresholdKiB }: DaemonConfiguration,
+  guestRoot: string,
+  layout: SandboxLayout,
+): string[] {
+  const window = (sizeMiB: number) => ["--dax-window", `${sizeMiB}M`];
+  return [
+    ...["--metrics-socket", layout.metricsSocket],
+    ...["--socket-path", layout.guestSocket, "--shared-dir", guestRoot, "--tag", Tags.guest],
+    ...["--readonly", "--cache", "always"],
+    ...(dax ? ["--dax", "always", ...window(guestDaxWindowMiB)] : []),
+    "--device",
+    ...["--socket-path", layout.sharedSocket, "--shared-dir", layout.shared, "--tag", Tags.shared],
+    // Layers of images never change while a container uses them.
+    ...["--immutable-mount", "*/lower/*"],
+    ...(dax ? ["--dax", "inode", ...window(daxWindowMiB), "--dax-threshold", `${daxThresholdKiB}K`] : []),
+  ];
+}
+
+/** Resolves when all devices listen; rejects when the process cannot be started. Logs what the daemon says. */
+function untilReady(child: ChildProcess, stderr: TailBuffer, logger: Logger): Promise<undefined> {
+  return new Promise((resolve, reject) => {
+    child.once("error", (cause) =>
+      reject(
+        new ShimError(StatusCode.UNAVAILABLE, `kata-fsd cannot be started: ${cause.message}`, { cause }),
+      ),
+    );
+    if (child.stderr === null) return;
+    let listening = 0;
+    createInterface({ input: child.stderr }).on("line", (line) => {
+      stderr.append(Buffer.from(`${line}\n`));
+      logger.debug(line);
+      if (READY.test(line) && ++listening === DEVICES) resolve(undefined);
+    });
+  });
+}
+
+function aborted(signal: AbortSignal): Promise<ShimError> {
+  return new Promise((resolve) => {
+    signal.addEventListener("abort", () =>
+      resolve(
+        new ShimError(StatusCode.DEADLINE_EXCEEDED, `kata-fsd does not listen within ${START_LIMIT_MS} ms`),
+      ),
+    );
+  });
+}
