@@ -5,8 +5,6 @@ import type { FsdLog } from "./fuse/server.js";
 import { type FsdAction, type LogLevel, OptionsError, parseOptions, USAGE } from "./options.js";
 import { VERSION } from "./version.js";
 
-process.exitCode = main(process.argv.slice(2));
-
 /** Runs the daemon to its end. @returns the exit status: 2 for a command line that cannot be followed, 1 for a failure */
 function main(argv: readonly string[]): number {
   let action: FsdAction;
@@ -65,3 +63,5 @@ function print(line: string): void {
     // Nobody reads: there is no other place to say so.
   }
 }
+
+process.exitCode = main(process.argv.slice(2));
