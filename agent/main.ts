@@ -46,7 +46,7 @@ function prepareGuest(): void {
   for (const path of transport) loadModule(path);
 }
 
-/** What must be there before the first container, but not before the first call. */
+/** What must be there for containers, but need not delay the first answer. */
 function finishGuest(): void {
   bringLoopbackUp();
   const [, fileSystems = []] = readModuleGroups(MODULE_LIST);
@@ -65,7 +65,13 @@ function serve(config: AgentConfig, isInit: boolean): void {
   const server = createServer({
     services: {
       "grpc.AgentService": {
-        ...sandboxMethods({ sandbox, oomEvents, isInit, onDestroyed }),
+        ...sandboxMethods({
+          sandbox,
+          oomEvents,
+          isInit,
+          onCreate: isInit ? finishGuest : () => {},
+          onDestroyed,
+        }),
         ...containerMethods(sandbox, oomEvents),
         ...streamMethods(sandbox),
       },
@@ -74,9 +80,8 @@ function serve(config: AgentConfig, isInit: boolean): void {
     onError: (error, { method }) => log("info", "call failed", { method, error }),
   });
   listen(config.serverAddress, (connection) => server.handle(connection));
-  const uptimeMs = Math.round(performance.now());
-  log("info", "agent listens", { version: AGENT_VERSION, pid: process.pid, startMs: uptimeMs });
-  if (isInit) finishGuest();
+  const startMs = Math.round(performance.now());
+  log("info", "agent listens", { version: AGENT_VERSION, pid: process.pid, startMs });
 }
 
 /** The death of PID 1 panics the kernel, which at least says why; elsewhere the exit status does. */

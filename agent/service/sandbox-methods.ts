@@ -20,15 +20,18 @@ export interface SandboxMethodOptions {
   readonly oomEvents: OomEvents;
   /** Whether the agent is PID 1 of its guest. */
   readonly isInit: boolean;
+  /** Called before the sandbox is made. */
+  readonly onCreate: () => void;
   /** Called when the sandbox is gone and DestroySandbox is about to be answered. */
   readonly onDestroyed: () => void;
 }
 
 /** The methods of grpc.AgentService that concern the sandbox and its guest as a whole. */
 export function sandboxMethods(options: SandboxMethodOptions): MethodTable {
-  const { sandbox, oomEvents, isInit, onDestroyed } = options;
+  const { sandbox, oomEvents, isInit, onCreate, onDestroyed } = options;
   return {
     CreateSandbox: emptyMethod(agent.CreateSandboxRequest, (request) => {
+      onCreate();
       for (const { name, parameters } of request.kernel_modules) loadModule(name, parameters.join(" "));
       sandbox.create({
         hostname: request.hostname,

@@ -9,91 +9,95 @@ import { bind } from "./libc.js";
 type Fd = number;
 type Address = number;
 
-export const close = bind<(fd: Fd) => number>("int close(int fd)");
-export const openat = bind<(dir: Fd, path: Address, flags: number, mode: number) => number>(
+export const close = /* @__PURE__ */ bind<(fd: Fd) => number>("int close(int fd)");
+export const openat = /* @__PURE__ */ bind<(dir: Fd, path: Address, flags: number, mode: number) => number>(
   "int openat(int dir, uintptr_t path, int flags, uint32_t mode)",
 );
-export const statx = bind<(dir: Fd, path: Address, flags: number, mask: number, out: Address) => number>(
-  "int statx(int dir, uintptr_t path, int flags, uint32_t mask, uintptr_t out)",
+export const statx = /* @__PURE__ */ bind<
+  (dir: Fd, path: Address, flags: number, mask: number, out: Address) => number
+>("int statx(int dir, uintptr_t path, int flags, uint32_t mask, uintptr_t out)");
+export const fstatfs = /* @__PURE__ */ bind<(fd: Fd, out: Address) => number>(
+  "int fstatfs(int fd, uintptr_t out)",
 );
-export const fstatfs = bind<(fd: Fd, out: Address) => number>("int fstatfs(int fd, uintptr_t out)");
 
-export const preadv = bind<(fd: Fd, iovecs: Address, count: number, offset: number) => number>(
-  "int64_t preadv(int fd, uintptr_t iovecs, int count, int64_t offset)",
-);
-export const pwritev = bind<(fd: Fd, iovecs: Address, count: number, offset: number) => number>(
-  "int64_t pwritev(int fd, uintptr_t iovecs, int count, int64_t offset)",
-);
+export const preadv = /* @__PURE__ */ bind<
+  (fd: Fd, iovecs: Address, count: number, offset: number) => number
+>("int64_t preadv(int fd, uintptr_t iovecs, int count, int64_t offset)");
+export const pwritev = /* @__PURE__ */ bind<
+  (fd: Fd, iovecs: Address, count: number, offset: number) => number
+>("int64_t pwritev(int fd, uintptr_t iovecs, int count, int64_t offset)");
 /** `whence` as in lseek(2): see {@link SEEK_DATA} and {@link SEEK_HOLE}. */
-export const lseek = bind<(fd: Fd, offset: number, whence: number) => number>(
+export const lseek = /* @__PURE__ */ bind<(fd: Fd, offset: number, whence: number) => number>(
   "int64_t lseek(int fd, int64_t offset, int whence)",
 );
-export const ftruncate = bind<(fd: Fd, length: number) => number>("int ftruncate(int fd, int64_t length)");
-export const fallocate = bind<(fd: Fd, mode: number, offset: number, length: number) => number>(
-  "int fallocate(int fd, int mode, int64_t offset, int64_t length)",
+export const ftruncate = /* @__PURE__ */ bind<(fd: Fd, length: number) => number>(
+  "int ftruncate(int fd, int64_t length)",
 );
+export const fallocate = /* @__PURE__ */ bind<
+  (fd: Fd, mode: number, offset: number, length: number) => number
+>("int fallocate(int fd, int mode, int64_t offset, int64_t length)");
 /** The offsets are addresses of an int64_t each, which the call moves on. */
-export const copyFileRange = bind<
+export const copyFileRange = /* @__PURE__ */ bind<
   (from: Fd, fromOffset: Address, to: Fd, toOffset: Address, length: number, flags: number) => number
 >(
   "int64_t copy_file_range(int from, uintptr_t fromOffset, int to, uintptr_t toOffset, size_t length, uint32_t flags)",
 );
-export const fsync = bind<(fd: Fd) => number>("int fsync(int fd)");
-export const fdatasync = bind<(fd: Fd) => number>("int fdatasync(int fd)");
-export const syncfs = bind<(fd: Fd) => number>("int syncfs(int fd)");
+export const fsync = /* @__PURE__ */ bind<(fd: Fd) => number>("int fsync(int fd)");
+export const fdatasync = /* @__PURE__ */ bind<(fd: Fd) => number>("int fdatasync(int fd)");
+export const syncfs = /* @__PURE__ */ bind<(fd: Fd) => number>("int syncfs(int fd)");
 
-export const getdents64 = bind<(fd: Fd, out: Address, length: number) => number>(
+export const getdents64 = /* @__PURE__ */ bind<(fd: Fd, out: Address, length: number) => number>(
   "int64_t getdents64(int fd, uintptr_t out, size_t length)",
 );
-export const readlinkat = bind<(dir: Fd, path: Address, out: Address, length: number) => number>(
-  "int64_t readlinkat(int dir, uintptr_t path, uintptr_t out, size_t length)",
-);
+export const readlinkat = /* @__PURE__ */ bind<
+  (dir: Fd, path: Address, out: Address, length: number) => number
+>("int64_t readlinkat(int dir, uintptr_t path, uintptr_t out, size_t length)");
 
-export const mkdirat = bind<(dir: Fd, path: Address, mode: number) => number>(
+export const mkdirat = /* @__PURE__ */ bind<(dir: Fd, path: Address, mode: number) => number>(
   "int mkdirat(int dir, uintptr_t path, uint32_t mode)",
 );
-export const mknodat = bind<(dir: Fd, path: Address, mode: number, device: number) => number>(
+export const mknodat = /* @__PURE__ */ bind<(dir: Fd, path: Address, mode: number, device: number) => number>(
   "int mknodat(int dir, uintptr_t path, uint32_t mode, uint64_t device)",
 );
-export const symlinkat = bind<(target: Address, dir: Fd, path: Address) => number>(
+export const symlinkat = /* @__PURE__ */ bind<(target: Address, dir: Fd, path: Address) => number>(
   "int symlinkat(uintptr_t target, int dir, uintptr_t path)",
 );
-export const linkat = bind<(fromDir: Fd, from: Address, toDir: Fd, to: Address, flags: number) => number>(
-  "int linkat(int fromDir, uintptr_t from, int toDir, uintptr_t to, int flags)",
-);
-export const unlinkat = bind<(dir: Fd, path: Address, flags: number) => number>(
+export const linkat = /* @__PURE__ */ bind<
+  (fromDir: Fd, from: Address, toDir: Fd, to: Address, flags: number) => number
+>("int linkat(int fromDir, uintptr_t from, int toDir, uintptr_t to, int flags)");
+export const unlinkat = /* @__PURE__ */ bind<(dir: Fd, path: Address, flags: number) => number>(
   "int unlinkat(int dir, uintptr_t path, int flags)",
 );
-export const renameat2 = bind<(fromDir: Fd, from: Address, toDir: Fd, to: Address, flags: number) => number>(
-  "int renameat2(int fromDir, uintptr_t from, int toDir, uintptr_t to, uint32_t flags)",
-);
+export const renameat2 = /* @__PURE__ */ bind<
+  (fromDir: Fd, from: Address, toDir: Fd, to: Address, flags: number) => number
+>("int renameat2(int fromDir, uintptr_t from, int toDir, uintptr_t to, uint32_t flags)");
 
-export const fchmodat = bind<(dir: Fd, path: Address, mode: number, flags: number) => number>(
+export const fchmodat = /* @__PURE__ */ bind<(dir: Fd, path: Address, mode: number, flags: number) => number>(
   "int fchmodat(int dir, uintptr_t path, uint32_t mode, int flags)",
 );
-export const fchownat = bind<(dir: Fd, path: Address, uid: number, gid: number, flags: number) => number>(
-  "int fchownat(int dir, uintptr_t path, uint32_t uid, uint32_t gid, int flags)",
-);
+export const fchownat = /* @__PURE__ */ bind<
+  (dir: Fd, path: Address, uid: number, gid: number, flags: number) => number
+>("int fchownat(int dir, uintptr_t path, uint32_t uid, uint32_t gid, int flags)");
 /** `times` is the address of two `struct timespec`. */
-export const utimensat = bind<(dir: Fd, path: Address, times: Address, flags: number) => number>(
-  "int utimensat(int dir, uintptr_t path, uintptr_t times, int flags)",
-);
+export const utimensat = /* @__PURE__ */ bind<
+  (dir: Fd, path: Address, times: Address, flags: number) => number
+>("int utimensat(int dir, uintptr_t path, uintptr_t times, int flags)");
 
-export const setxattr = bind<
+export const setxattr = /* @__PURE__ */ bind<
   (path: Address, name: Address, value: Address, size: number, flags: number) => number
 >("int setxattr(uintptr_t path, uintptr_t name, uintptr_t value, size_t size, int flags)");
-export const getxattr = bind<(path: Address, name: Address, value: Address, size: number) => number>(
-  "int64_t getxattr(uintptr_t path, uintptr_t name, uintptr_t value, size_t size)",
-);
-export const listxattr = bind<(path: Address, list: Address, size: number) => number>(
+export const getxattr = /* @__PURE__ */ bind<
+  (path: Address, name: Address, value: Address, size: number) => number
+>("int64_t getxattr(uintptr_t path, uintptr_t name, uintptr_t value, size_t size)");
+export const listxattr = /* @__PURE__ */ bind<(path: Address, list: Address, size: number) => number>(
   "int64_t listxattr(uintptr_t path, uintptr_t list, size_t size)",
 );
-export const removexattr = bind<(path: Address, name: Address) => number>(
+export const removexattr = /* @__PURE__ */ bind<(path: Address, name: Address) => number>(
   "int removexattr(uintptr_t path, uintptr_t name)",
 );
 
 /** fcntl(2) for the commands whose argument is an int. */
-export const fcntl = bind<(fd: Fd, command: number, argument: number) => number>(
+export const fcntl = /* @__PURE__ */ bind<(fd: Fd, command: number, argument: number) => number>(
   "int fcntl(int fd, int command, int argument)",
 );
 
