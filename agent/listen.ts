@@ -1,6 +1,7 @@
 import { rmSync } from "node:fs";
 import { createServer } from "node:net";
 import type { Duplex } from "node:stream";
+import { listenVsock } from "../lib/sys/vsock-socket.js";
 import type { ServerAddress } from "./config.js";
 
 /** Accepts connections at `address` for as long as the agent lives. Throws when it cannot. */
@@ -11,6 +12,7 @@ export function listen(address: ServerAddress, onConnection: (connection: Duplex
       createServer({ allowHalfOpen: true }, onConnection).listen(address.path);
       break;
     case "vsock":
-      throw new Error("vsock: not there yet");
+      listenVsock(address.cid, address.port, onConnection);
+      break;
   }
 }

@@ -1,4 +1,4 @@
-import { addressOf, bind, check } from "./libc.js";
+import { bind, check, permanentAddressOf } from "./libc.js";
 
 const eventfd = bind<(initial: number, flags: number) => number>("int eventfd(uint32_t initial, int flags)");
 const read = bind<(fd: number, buffer: number, count: number) => number>(
@@ -12,10 +12,8 @@ const EFD_CLOEXEC = 0o2000000;
 const EFD_NONBLOCK = 0o4000;
 const COUNTER_BYTES = 8;
 
-const one = new BigUint64Array([1n]);
-const oneAddress = addressOf(one);
-const counter = new BigUint64Array(1);
-const counterAddress = addressOf(counter);
+const oneAddress = permanentAddressOf(new BigUint64Array([1n]));
+const counterAddress = permanentAddressOf(new BigUint64Array(1));
 
 /** @throws SysError */
 export function createEventfd(): number {

@@ -28,6 +28,20 @@ export function bindLazily<F extends (...args: never[]) => unknown>(signature: s
   return call as F;
 }
 
+/**
+ * Binds a function that waits, to be called on a thread of libuv's pool. `done` gets the result; errno is that thread's and cannot be
+ * read. Node's event loop lives on while a call is out.
+ */
+export function bindAsync<A extends readonly unknown[]>(
+  signature: string,
+): (...args: [...A, done: (result: number) => void]) => void {
+  const bound = libc.func(signature);
+  return (...args) => {
+    const done = args.at(-1) as (result: number) => void;
+    bound.async(...args.slice(0, -1), (_error: unknown, result: number) => done(result));
+  };
+}
+
 /** The `errno` of the last bound call of this thread. Read it before any other call. */
 export function lastErrno(): number {
   return koffi.errno();
