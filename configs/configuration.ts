@@ -58,8 +58,6 @@ export interface DaemonConfiguration {
 }
 
 export interface RuntimeConfiguration {
-  /** Folder with one directory a sandbox. Short: sockets lie in it. */
-  readonly stateDirectory: string;
   /** Where a report is written when a sandbox ends; undefined for none. */
   readonly reportDirectory: string | undefined;
   readonly logLevel: "info" | "debug" | "warn" | "error";
@@ -93,7 +91,6 @@ export const CONFIGURATION_FIELDS: { readonly [S in keyof Configuration]: Sectio
     daxThresholdKiB: wholeNumber(128, { from: 0, to: 1 << 20 }),
   },
   runtime: {
-    stateDirectory: path("/run/kata-fs"),
     reportDirectory: optionalPath(),
     logLevel: oneOf("info", ["debug", "warn", "error"]),
   },

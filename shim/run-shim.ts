@@ -3,6 +3,7 @@ import { answerLauncher, type Bootstrapped, bootstrap } from "./bootstrap.js";
 import type { CleanUpSandbox } from "./delete.js";
 import { messageOf } from "./error.js";
 import type { CreateSandboxFactory } from "./serve.js";
+import { noteAddressAnswered } from "./start-clock.js";
 
 // Everything that listening does not need is imported after containerd has its answer: the time until then is on the path of
 // every `ctr run` and every pod.
@@ -70,6 +71,7 @@ async function start(args: ShimArgs, loadSandbox: () => Promise<SandboxModule>):
     return 1;
   }
   answerLauncher(answerFd, booted.address);
+  noteAddressAnswered();
   if (booted.listener === undefined) return 0;
   const { serve } = await import("./serve.js");
   const { createSandboxFactory } = await loadSandbox();

@@ -11,12 +11,6 @@ const DESTROY_LIMIT_MS = 3_000;
 /** One call of the agent's protocol that may take as long as it takes: the end of a process, the next output. */
 const UNLIMITED = {};
 
-type Properties<K extends keyof typeof agent> = (typeof agent)[K] extends {
-  encode(message: infer M): unknown;
-}
-  ? M
-  : never;
-
 /** The calls of Kata's agent that the shim makes. Each throws the TtrpcError that the agent answered. */
 export class AgentClient {
   constructor(private readonly client: TtrpcClient) {}
@@ -43,7 +37,7 @@ export class AgentClient {
     );
   }
 
-  createSandbox(request: Properties<"CreateSandboxRequest">): Promise<unknown> {
+  createSandbox(request: agent.CreateSandboxRequest.$Properties): Promise<unknown> {
     return this.#call("CreateSandbox", agent.CreateSandboxRequest, agent.Empty, request);
   }
 
@@ -52,7 +46,7 @@ export class AgentClient {
     return this.#call("DestroySandbox", agent.DestroySandboxRequest, agent.Empty, {}, options);
   }
 
-  createContainer(request: Properties<"CreateContainerRequest">): Promise<unknown> {
+  createContainer(request: agent.CreateContainerRequest.$Properties): Promise<unknown> {
     return this.#call("CreateContainer", agent.CreateContainerRequest, agent.Empty, request);
   }
 
@@ -68,7 +62,7 @@ export class AgentClient {
     });
   }
 
-  execProcess(request: Properties<"ExecProcessRequest">): Promise<unknown> {
+  execProcess(request: agent.ExecProcessRequest.$Properties): Promise<unknown> {
     return this.#call("ExecProcess", agent.ExecProcessRequest, agent.Empty, request);
   }
 

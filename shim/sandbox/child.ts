@@ -32,11 +32,18 @@ export function recordProcesses(file: string, processes: readonly ProcessIdentit
   writeFileSync(file, processes.map(({ pid, startTime }) => `${pid} ${startTime}\n`).join(""));
 }
 
-/** Kills those of the recorded processes that still run. A missing record means that there are none. */
-export async function killRecorded(file: string): Promise<void> {
+/** Those of the recorded processes that still run. A missing record means that there are none. */
+export async function recordedProcesses(file: string): Promise<ProcessIdentity[]> {
   const text = await readFile(file, "utf8").catch(() => "");
+  const running: ProcessIdentity[] = [];
   for (const [, pid, startTime] of text.matchAll(/^(\d+) (\d+)$/gm)) {
     const now = await identify(Number(pid)).catch(() => undefined); // It has ended.
-    if (now?.startTime === startTime) process.kill(now.pid, "SIGKILL");
+    if (now !== undefined && now.startTime === startTime) running.push(now);
   }
+  return running;
+}
+
+/** Kills those of the recorded processes that still run. */
+export async function killRecorded(file: string): Promise<void> {
+  for (const { pid } of await recordedProcesses(file)) process.kill(pid, "SIGKILL");
 }

@@ -66,12 +66,12 @@ export interface OverlayOptions {
 }
 
 export function parseOverlayOptions(options: readonly string[]): OverlayOptions {
-  const valueOf = (key: string) =>
+  const pathOf = (key: string) =>
     options.find((option) => option.startsWith(`${key}=`))?.slice(key.length + 1);
   return {
-    lower: valueOf("lowerdir")?.split(":") ?? [],
-    upper: valueOf("upperdir"),
-    work: valueOf("workdir"),
+    lower: pathOf("lowerdir")?.split(":") ?? [],
+    upper: pathOf("upperdir"),
+    work: pathOf("workdir"),
     others: options.filter((option) => !/^(lowerdir|upperdir|workdir)=/.test(option)),
   };
 }

@@ -1,0 +1,218 @@
+import { accessSync, mkdirSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
+import {
+  ConfigError,
+  type Configuration,
+  findConfigurationFile,
+  loadConfiguration,
+} from "../../configs/index.js";
+import { createVsockDevice } from "../../lib/vsock/index.js";
+import { messageOf, ShimError, StatusCode } from "../error.js";
+import type { ShimLogger } from "../log/logger.js";
+import { addressAnsweredMs } from "../start-clock.js";
+import type { SandboxFactory, SandboxSpec } from "../task/sandbox-port.js";
+import { AcceleratorError, chooseAccelerator } from "../vm/accelerator.js";
+import { QemuError, QemuProcess } from "../vm/qemu-process.js";
+import type { AgentClient } from "./agent-client.js";
+import { endingWithUs, identify, recordProcesses } from "./child.js";
+import { FsDaemon } from "./daemon.js";
+import { connectAgent } from "./guest-boot.js";
+import { KataSandbox } from "./kata-sandbox.js";
+import { kernelParameters } from "./kernel-parameters.js";
+import { GuestPaths, type SandboxLayout, sandboxLayout, Tags } from "./layout.js";
+import { hostnameOf } from "./oci/hostname.js";
+import { type Phases, timed } from "./phases.js";
+import { writeReport } from "./sandbox-report.js";
+import { Share } from "./share.js";
+import { UndoStack } from "./undo-stack.js";
+
+/** Brings VMs up by the configuration that containerd or the environment names. */
+export function createSandboxFactory(logger: ShimLogger): SandboxFactory {
+  return { create: (spec) => createSandbox(spec, logger) };
+}
+
+async function createSandbox(spec: SandboxSpec, logger: ShimLogger): Promise<KataSandbox> {
+  const undo = new UndoStack();
+  try {
+    const configuration = readConfiguration(spec.configPath);
+    logger.setLevel(configuration.runtime.logLevel);
+    return await bringUp(spec, configuration, undo, logger);
+  } catch (error) {
+    await undo.undo().catch((failure: unknown) => {
+      logger.error("a failed start left something behind", { error: messageOf(failure) });
+    });
+    throw error;
+  }
+}
+
+/** Each step registers with `undo` how it is undone before the next one begins. */
+async function bringUp(
+  { id, bundle }: SandboxSpec,
+  configuration: Configuration,
+  undo: UndoStack,
+  logger: ShimLogger,
+): Promise<KataSandbox> {
+  const { hypervisor, guest, daemon: daemonConfiguration, runtime } = configuration;
+  const accelerator = chosenAccelerator(hypervisor.accelerator);
+  requireReadable(hypervisor.kernel, "hypervisor.kernel: a bootable kernel image");
+  requireReadable(guest.root, "guest.root: the guest's root directory");
+  const layout = sandboxLayout(id);
+  makeDirectory(layout, undo);
+
+  const share = Share.create(layout);
+  undo.add("the share", () => share.destroy());
+
+  const vsock = createVsockDevice(layout.vsockDeviceSocket);
+  undo.add("the vsock device", () => vsock.close());
+
+  const [daemon, daemonMs] = await timed(() =>
+    FsDaemon.start(daemonConfiguration, guest.root, layout, logger),
+  );
+  undo.add("kata-fsd", () => daemon.stop());
+  recordProcesses(layout.processes, [await identify(daemon.pid)]);
+
+  const [qemu, qemuMs] = await timed(() => startQemu(id, configuration, accelerator, layout, logger));
+  undo.add("QEMU", () => qemu.kill());
+  recordProcesses(layout.processes, await Promise.all([daemon.pid, qemu.pid].map(identify)));
+
+  const died: Promise<Error> = Promise.race([qemu.ended, daemon.ended]);
+  const [agent, kernelToAgentMs] = await timed(() =>
+    connectAgent({
+      connect: (port, signal) => vsock.connect(port, signal),
+      timeLimitMs: hypervisor.bootTimeLimitSeconds * 1000,
+      lost: died,
+      consoleTail: () => qemu.consoleTail(),
+    }),
+  );
+  undo.add("the agent's connection", () => agent.close());
+
+  const [, createSandboxMs] = await timed(() =>
+    createGuestSandbox(agent, id, bundle, daemonConfiguration.dax),
+  );
+  const phases: Phases = {
+    shimStart: addressAnsweredMs(),
+    daemon: daemonMs,
+    qemu: qemuMs,
+    kernelToAgent: kernelToAgentMs,
+    containerStart: createSandboxMs,
+    total: performance.now(),
+  };
+  logger.info("sandbox is up", {
+    qemu: qemu.qmp.version,
+    accelerator,
+    kernelToAgentMs: Math.round(kernelToAgentMs),
+  });
+
+  const beforeStop = async () => {
+    const { reportDirectory } = runtime;
+    if (reportDirectory === undefined) return;
+    writeReport(reportDirectory, {
+      version: 1,
+      sandbox: id,
+      accelerator,
+      qemu: qemu.qmp.version,
+      dax: daemonConfiguration.dax,
+      phasesMs: phases,
+      daemon: await daemon.metrics(),
+    });
+  };
+  return new KataSandbox({ vmmPid: qemu.pid, agent, share, died, undo, phases, beforeStop, logger });
+}
+
+function readConfiguration(configPath: string | undefined): Configuration {
+  try {
+    return loadConfiguration(findConfigurationFile(configPath, process.env));
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new ShimError(StatusCode.INVALID_ARGUMENT, error.message, { cause: error });
+  }
+}
+
+function chosenAccelerator(configured: Configuration["hypervisor"]["accelerator"]) {
+  try {
+    return chooseAccelerator(configured);
+  } catch (error) {
+    if (!(error instanceof AcceleratorError)) throw error;
+    throw new ShimError(StatusCode.FAILED_PRECONDITION, error.message, { cause: error });
+  }
+}
+
+function requireReadable(path: string, needed: string): void {
+  try {
+    accessSync(path);
+  } catch (cause) {
+    throw new ShimError(StatusCode.FAILED_PRECONDITION, `${messageOf(cause)}; needed: ${needed}`, { cause });
+  }
+}
+
+function makeDirectory(layout: SandboxLayout, undo: UndoStack): void {
+  mkdirSync(dirname(layout.directory), { recursive: true, mode: 0o700 });
+  try {
+    mkdirSync(layout.directory, { mode: 0o700 });
+  } catch (cause) {
+    throw new ShimError(StatusCode.ALREADY_EXISTS, `${messageOf(cause)}: another sandbox has this id`, {
+      cause,
+    });
+  }
+  undo.add(layout.directory, () => rmSync(layout.directory, { recursive: true, force: true }));
+}
+
+async function startQemu(
+  id: string,
+  configuration: Configuration,
+  accelerator: "kvm" | "tcg",
+  layout: SandboxLayout,
+  logger: ShimLogger,
+): Promise<QemuProcess> {
+  const { hypervisor, daemon } = configuration;
+  const { cpus, memoryMiB, kernel, firmware } = hypervisor;
+  const { dax } = daemon;
+  try {
+    return await QemuProcess.start(
+      { argv: endingWithUs(hypervisor.argv), env: hypervisor.env },
+      {
+        name: id,
+        ...{ accelerator, cpus, memoryMiB, kernel, firmware },
+        kernelParameters: kernelParameters(configuration),
+        fileSystems: [
+          { socketPath: layout.guestSocket, tag: Tags.guest, dax },
+          { socketPath: layout.sharedSocket, tag: Tags.shared, dax },
+        ],
+        vsockSocketPath: layout.vsockDeviceSocket,
+      },
+      ({ name, data }) => logger.debug(`QEMU event ${name}`, { data: JSON.stringify(data) }),
+    );
+  } catch (error) {
+    if (!(error instanceof QemuError)) throw error;
+    throw new ShimError(StatusCode.UNAVAILABLE, error.message, { cause: error });
+  }
+}
+
+/** Has the agent mount the share, and a memory file system for /dev/shm of all containers. */
+async function createGuestSandbox(
+  agent: AgentClient,
+  id: string,
+  bundle: string,
+  dax: boolean,
+): Promise<void> {
+  await agent.createSandbox({
+    sandbox_id: id,
+    hostname: hostnameOf(bundle),
+    storages: [
+      {
+        driver: "virtio-fs",
+        source: Tags.shared,
+        fstype: "virtiofs",
+        mount_point: `${GuestPaths.shared}/`,
+        options: dax ? ["nodev", "dax=inode"] : ["nodev"],
+      },
+      {
+        driver: "ephemeral",
+        source: "shm",
+        fstype: "tmpfs",
+        mount_point: GuestPaths.shm,
+        options: ["noexec", "nosuid", "nodev", "mode=1777", "size=67108864"],
+      },
+    ],
+  });
+}

@@ -1,0 +1,66 @@
+import type { Duplex } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
+import { createClient } from "../../lib/ttrpc/index.js";
+import { messageOf, ShimError, StatusCode } from "../error.js";
+import { AgentClient } from "./agent-client.js";
+
+/** Where Kata's agent listens. */
+export const AGENT_PORT = 1024;
+
+/** Between attempts to reach an agent that does not listen yet. */
+const RETRY_MS = 20;
+
+export interface BootOptions {
+  /** Connects to a vsock port of the guest. Fails while nobody listens there. */
+  readonly connect: (port: number, signal: AbortSignal) => Promise<Duplex>;
+  readonly timeLimitMs: number;
+  /** Resolves with the reason if the guest can never answer, such as the end of QEMU. */
+  readonly lost: Promise<Error>;
+  /** The end of the guest's console, for the error. */
+  readonly consoleTail: () => string;
+}
+
+/**
+ * Waits until the agent in the guest answers.
+ *
+ * @throws ShimError DEADLINE_EXCEEDED with the end of the guest's console; the reason of {@link BootOptions.lost}
+ */
+export async function connectAgent(options: BootOptions): Promise<AgentClient> {
+  const limit = AbortSignal.timeout(options.timeLimitMs);
+  const stopped = new AbortController();
+  const signal = AbortSignal.any([limit, stopped.signal]);
+  try {
+    return await Promise.race([
+      untilAnswered(options, signal),
+      options.lost.then((reason) => {
+        throw reason;
+      }),
+    ]);
+  } catch (error) {
+    if (!limit.aborted) throw error;
+    const tail = options.consoleTail();
+    throw new ShimError(
+      StatusCode.DEADLINE_EXCEEDED,
+      `the agent in the guest does not answer within ${options.timeLimitMs / 1000} s ` +
+        `(${messageOf(error)}); ${tail === "" ? "the console is silent" : `end of the console: ${tail}`}`,
+      { cause: error },
+    );
+  } finally {
+    stopped.abort();
+  }
+}
+
+async function untilAnswered({ connect }: BootOptions, signal: AbortSignal): Promise<AgentClient> {
+  for (;;) {
+    let agent: AgentClient | undefined;
+    try {
+      agent = new AgentClient(createClient(await connect(AGENT_PORT, signal)));
+      await agent.check();
+      return agent;
+    } catch (error) {
+      agent?.close();
+      if (signal.aborted) throw error;
+    }
+    await delay(RETRY_MS, undefined, { signal });
+  }
+}

@@ -1,0 +1,2 @@
+export { cleanUpSandbox } from "./clean-up.js";
+export { createSandboxFactory } from "./create-sandbox.js";

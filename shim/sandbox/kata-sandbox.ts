@@ -1,0 +1,152 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { messageOf, ShimError, StatusCode } from "../error.js";
+import type { Logger } from "../log/logger.js";
+import type { ContainerSpec, Sandbox } from "../task/sandbox-port.js";
+import type { AgentClient } from "./agent-client.js";
+import { shareMounts } from "./mounts.js";
+import { processMessage, specMessage } from "./oci/spec-message.js";
+import { type Phases, timed } from "./phases.js";
+import { shareRootfs } from "./rootfs.js";
+import type { Share } from "./share.js";
+import type { UndoStack } from "./undo-stack.js";
+
+/** The agent's name for a container's first process. */
+const INIT = "";
+
+/** What a sandbox that is up is made of. */
+export interface SandboxParts {
+  readonly vmmPid: number;
+  readonly agent: AgentClient;
+  readonly share: Share;
+  /** Resolves when QEMU or kata-fsd has ended. */
+  readonly died: Promise<Error>;
+  /** How everything on the host is undone. */
+  readonly undo: UndoStack;
+  /** Filled in until the first container runs. */
+  readonly phases: Phases;
+  /** Called once, before the sandbox ends. */
+  readonly beforeStop: () => Promise<void>;
+  readonly logger: Logger;
+}
+
+/** A VM whose agent answers, with containers in it. */
+export class KataSandbox implements Sandbox {
+  readonly #parts: SandboxParts;
+  #hasContainer = false;
+
+  constructor(parts: SandboxParts) {
+    this.#parts = parts;
+  }
+
+  get vmmPid(): number {
+    return this.#parts.vmmPid;
+  }
+
+  get died(): Promise<Error> {
+    return this.#parts.died;
+  }
+
+  async createContainer({ id, bundle, rootfs }: ContainerSpec): Promise<void> {
+    const { share, agent, phases } = this.#parts;
+    try {
+      const [, tookMs] = await timed(async () => {
+        const spec = specMessage(readConfig(bundle));
+        const { path, storages } = shareRootfs(share, id, rootfs, join(bundle, "rootfs"));
+        const Mounts = shareMounts(share, id, spec.Mounts ?? []);
+        const OCI = { ...spec, Mounts, Root: { ...spec.Root, Path: path } };
+        await agent.createContainer({ container_id: id, exec_id: id, storages, OCI });
+      });
+      if (!this.#hasContainer) phases.containerStart += tookMs;
+    } catch (error) {
+      this.#unshare(id);
+      throw error;
+    }
+  }
+
+  async startContainer(containerId: string): Promise<void> {
+    const { agent, phases } = this.#parts;
+    const [, tookMs] = await timed(() => agent.startContainer(containerId));
+    if (this.#hasContainer) return;
+    this.#hasContainer = true;
+    phases.containerStart += tookMs;
+    phases.total = performance.now();
+  }
+
+  async execProcess(containerId: string, execId: string, process: unknown): Promise<void> {
+    await this.#parts.agent.execProcess({
+      container_id: containerId,
+      exec_id: execId,
+      process: processMessage(process),
+    });
+  }
+
+  /** To the agent no process named means the container's first, and for SIGKILL all of them. */
+  async signalProcess(containerId: string, execId: string, signal: number, all: boolean): Promise<void> {
+    await this.#parts.agent.signalProcess(containerId, all ? INIT : execId, signal);
+  }
+
+  waitProcess(containerId: string, execId: string): Promise<number> {
+    return this.#parts.agent.waitProcess(containerId, execId);
+  }
+
+  readStdout(containerId: string, execId: string, maxBytes: number): Promise<Uint8Array> {
+    return this.#parts.agent.readStream("ReadStdout", containerId, execId, maxBytes);
+  }
+
+  readStderr(containerId: string, execId: string, maxBytes: number): Promise<Uint8Array> {
+    return this.#parts.agent.readStream("ReadStderr", containerId, execId, maxBytes);
+  }
+
+  writeStdin(containerId: string, execId: string, data: Uint8Array): Promise<number> {
+    return this.#parts.agent.writeStdin(containerId, execId, data);
+  }
+
+  async closeStdin(containerId: string, execId: string): Promise<void> {
+    await this.#parts.agent.closeStdin(containerId, execId);
+  }
+
+  async resizePty(containerId: string, execId: string, columns: number, rows: number): Promise<void> {
+    await this.#parts.agent.resizeTerminal(containerId, execId, columns, rows);
+  }
+
+  async removeContainer(containerId: string): Promise<void> {
+    await this.#parts.agent.removeContainer(containerId);
+    this.#unshare(containerId);
+  }
+
+  /** Lets the guest write back what it has, then ends everything on the host. */
+  async stop(): Promise<void> {
+    const { agent, beforeStop, undo, logger } = this.#parts;
+    const attempt = async (what: string, work: () => Promise<unknown>) => {
+      try {
+        await work();
+      } catch (error) {
+        // A VM that is lost cannot do either; what matters comes next.
+        logger.warn(`${what} failed`, { error: messageOf(error) });
+      }
+    };
+    await attempt("the sandbox's report", beforeStop);
+    await attempt("DestroySandbox", () => agent.destroySandbox());
+    agent.close();
+    await undo.undo();
+  }
+
+  #unshare(containerId: string): void {
+    try {
+      this.#parts.share.remove(containerId);
+    } catch (error) {
+      // The mounts go with the shim's namespace at the latest.
+      this.#parts.logger.warn(`${containerId} stays in the share`, { error: messageOf(error) });
+    }
+  }
+}
+
+function readConfig(bundle: string): unknown {
+  const file = join(bundle, "config.json");
+  try {
+    return JSON.parse(readFileSync(file, "utf8"));
+  } catch (cause) {
+    throw new ShimError(StatusCode.INVALID_ARGUMENT, `${file}: ${messageOf(cause)}`, { cause });
+  }
+}

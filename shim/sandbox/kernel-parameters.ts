@@ -1,0 +1,27 @@
+import type { Configuration } from "../../configs/index.js";
+import { Tags } from "./layout.js";
+
+/** The guest kernel's command line; the user's parameters come last and win. */
+export function kernelParameters({ hypervisor, guest, daemon }: Configuration): string[] {
+  return [
+    "console=ttyS0",
+    `root=${Tags.guest}`,
+    "rootfstype=virtiofs",
+    ...(daemon.dax ? ["rootflags=dax=always"] : []),
+    "ro",
+    "init=/sbin/init",
+    // A guest that fails ends at once, and QEMU with it.
+    "panic=-1",
+    "reboot=k",
+    "quiet",
+    "net.ifnames=0",
+    // Boot time: what a VM does not have, or need not wait for.
+    "cryptomgr.notests",
+    "rcupdate.rcu_expedited=1",
+    "random.trust_cpu=on",
+    "tsc=reliable",
+    "no_timer_check",
+    `agent.log=${guest.agentLogLevel}`,
+    ...hypervisor.kernelParameters.split(/\s+/).filter((parameter) => parameter !== ""),
+  ];
+}
