@@ -39,6 +39,8 @@ export const SESSION = {
   inodesUsed: 20,
   freeHandle: 24,
   handlesUsed: 28,
+  /** `flags` as the guest offered them. */
+  offeredFlags: 32,
 } as const;
 
 /** One inode that the guest knows. The slot number is the low half of its node id. Slot 0 is unused, slot 1 the root. */
@@ -59,8 +61,8 @@ export const INODE = {
   next: 32,
   /** S_IFREG and so on. */
   type: 36,
-  /** Descriptor for reading through the DAX window plus one, 0 if there is none. */
-  daxFdPlusOne: 40,
+  /** Descriptor for reading without a handle, plus one; 0 if there is none. */
+  readFdPlusOne: 40,
 } as const;
 
 /** One open file or directory. The slot number is the low half of the guest's file handle. Slot 0 is unused. */

@@ -1,20 +1,11 @@
 import { Errno } from "../../lib/sys/errno.js";
-import { close, F_SETSIG, fcntl, O_CLOEXEC, O_RDONLY, openat } from "../../lib/sys/file.js";
-import { lastErrno } from "../../lib/sys/libc.js";
 import type { ShmemWindow } from "../../lib/vhost-user/shmem.js";
 import { DAX_RANGE_BYTES } from "../fuse/constants.js";
 import type { FsdMetrics } from "../metrics.js";
 import type { InodeTable } from "../passthrough/inode-table.js";
-import type { ProcPath } from "../passthrough/proc-path.js";
+import type { ReadDescriptors } from "../passthrough/read-descriptors.js";
 import { DAX_RANGE, type FsdState } from "../state.js";
 
-/**
- * Tells the library that is preloaded into QEMU that the descriptor is to be mapped read-only, whatever QEMU asks for. A signal number for
- * F_SETSIG stays with the open file description when it goes over a socket, needs no privilege, and QEMU never sets one.
- */
-const READ_ONLY_MAP_SIGNAL = 61;
-/** Descriptors kept open for files that are being mapped: the ranges of one file are mostly asked for in a row. */
-const CACHED_DESCRIPTORS = 64;
 const PAGE_BYTES = 4096;
 /** The cost of a map climbs steeply with their number, and QEMU 11.1 aborts above 512 memory regions in the VM. */
 const LIVE_MAPS_MAX = 200;
@@ -26,15 +17,12 @@ const LIVE_MAPS_MAX = 200;
 export class DaxWindow {
   readonly #records: DataView;
   readonly #ranges: number;
-  /** Slots of inodes that have a descriptor for mapping, oldest first from `#next` on; 0 where there is none. */
-  readonly #cached = new Uint32Array(CACHED_DESCRIPTORS);
-  #next = 0;
 
   constructor(
     private readonly window: ShmemWindow,
     state: FsdState,
     private readonly inodes: InodeTable,
-    private readonly procPath: ProcPath,
+    private readonly descriptors: ReadDescriptors,
     private readonly metrics: FsdMetrics,
   ) {
     this.#records = state.daxRanges;
@@ -59,7 +47,7 @@ export class DaxWindow {
       return -Errno.EINVAL;
     if (fileOffset >= sizeBytes) return -Errno.EINVAL;
     if (!this.window.active) return -Errno.ENODEV;
-    const fd = this.#descriptor(slot);
+    const fd = this.descriptors.of(slot);
     if (fd < 0) return fd;
     for (let done = 0; done < lengthBytes && fileOffset + done < sizeBytes; done += DAX_RANGE_BYTES) {
       const result = this.#mapRange(slot, fd, fileOffset + done, windowOffset + done, sizeBytes);
@@ -83,24 +71,11 @@ export class DaxWindow {
     }
     this.metrics.daxMapsLive = 0;
     this.metrics.daxLiveBytes = 0;
-    for (const slot of this.#cached) {
-      if (slot !== 0) this.forgetInode(slot);
-    }
   }
 
   /** Takes back every map while the device runs: the guest unmounts. */
   unmapAll(): void {
     for (let range = 0; range < this.#ranges; range++) this.#unmapRange(range);
-  }
-
-  /** The inode leaves the table. What is mapped of it stays until the guest takes it back. */
-  forgetInode(slot: number): void {
-    const fd = this.inodes.daxFd(slot);
-    if (fd < 0) return;
-    close(fd);
-    this.inodes.setDaxFd(slot, -1);
-    const index = this.#cached.indexOf(slot);
-    if (index >= 0) this.#cached[index] = 0;
   }
 
   #mapRange(slot: number, fd: number, fileOffset: number, windowOffset: number, sizeBytes: number): number {
@@ -119,6 +94,8 @@ export class DaxWindow {
     const pages = Math.ceil((sizeBytes - fileOffset) / PAGE_BYTES);
     const mappedBytes = Math.min(DAX_RANGE_BYTES, pages * PAGE_BYTES);
     this.window.map(fd, fileOffset, windowOffset, mappedBytes, false);
+    // While it waited, the window may have been told that the device stopped: then the map is gone, and so is the session.
+    if (!this.window.active) return -Errno.ENODEV;
     records.setUint32(record + DAX_RANGE.nodeIdLow, slot, true);
     records.setUint32(record + DAX_RANGE.nodeIdHigh, this.inodes.sequence(slot), true);
     records.setFloat64(record + DAX_RANGE.fileOffset, fileOffset, true);
@@ -141,25 +118,6 @@ export class DaxWindow {
     this.metrics.daxMapsLive--;
     this.metrics.daxUnmapsTotal++;
     this.metrics.daxLiveBytes -= mappedBytes;
-  }
-
-  /** A marked read-only descriptor of the inode's file, kept for its next ranges. @returns -errno if it cannot be opened. */
-  #descriptor(slot: number): number {
-    const cached = this.inodes.daxFd(slot);
-    if (cached >= 0) return cached;
-    const fd = openat(this.procPath.dir, this.procPath.name(this.inodes.fd(slot)), O_RDONLY | O_CLOEXEC, 0);
-    if (fd < 0) return -lastErrno();
-    if (fcntl(fd, F_SETSIG, READ_ONLY_MAP_SIGNAL) < 0) {
-      const errno = lastErrno();
-      close(fd);
-      return -errno;
-    }
-    const evicted = this.#cached[this.#next] ?? 0;
-    if (evicted !== 0) this.forgetInode(evicted);
-    this.#cached[this.#next] = slot;
-    this.#next = (this.#next + 1) % CACHED_DESCRIPTORS;
-    this.inodes.setDaxFd(slot, fd);
-    return fd;
   }
 
   #isRange(windowOffset: number, lengthBytes: number): boolean {

@@ -201,6 +201,7 @@ class FuseServerImpl implements FuseServer {
     const { session } = this.#fs.state;
     session.setUint32(SESSION.initialised, 1, true);
     session.setUint32(SESSION.minor, settled.minor, true);
+    session.setUint32(SESSION.offeredFlags, offer.flags, true);
     session.setUint32(SESSION.flags, settled.flags, true);
     session.setUint32(SESSION.flags2, settled.flags2, true);
     writeInit(view, OUT_HEADER_BYTES, settled);

@@ -1,9 +1,10 @@
 import { Errno } from "../../lib/sys/errno.js";
-import { getdents64, SEEK_SET } from "../../lib/sys/file.js";
+import { getdents64, S_IFDIR, SEEK_SET } from "../../lib/sys/file.js";
 import { addressOf, bind, lastErrno } from "../../lib/sys/libc.js";
 import {
   DIRENT_HEADER_BYTES,
   ENTRY_OUT_BYTES,
+  FUSE_NO_OPENDIR_SUPPORT,
   IN_HEADER_BYTES,
   OUT_HEADER_BYTES,
 } from "../fuse/constants.js";
@@ -58,15 +59,16 @@ function readEntries(fs: FileSystem, request: FuseRequest, reply: FuseReply, plu
   if (!request.has(ARGUMENTS + READ_IN_BYTES)) return -Errno.EINVAL;
   const low = request.uint32(ARGUMENTS);
   const handle = fs.handles.slotOf(low, request.uint32(ARGUMENTS + 4), HandleKind.directory);
-  if (handle === 0) return -Errno.EBADF;
+  const fd = handle !== 0 ? fs.handles.fd(handle) : directoryWithoutHandle(fs, request, directory);
+  if (fd < 0) return fd;
   const room = request.writable.byteLength - OUT_HEADER_BYTES;
   const size = Math.min(request.uint32(ARGUMENTS + 16), room, REPLY_BODY_MAX_BYTES);
 
-  const seek = seekTo(fs, handle, request);
+  const seek = seekTo(fs, fd, handle, request);
   if (seek < 0) return seek;
   // Entries grow on their way: by a few bytes plain, to about four times with their inode. Those that do not fit are read again.
   const wanted = Math.min(dents.byteLength, Math.max(plus ? size >>> 2 : size, DIRENT_MAX_BYTES));
-  const length = getdents64(fs.handles.fd(handle), dentsAddress, wanted);
+  const length = getdents64(fd, dentsAddress, wanted);
   if (length < 0) return -lastErrno();
 
   let written = 0;
@@ -78,7 +80,7 @@ function readEntries(fs: FileSystem, request: FuseRequest, reply: FuseReply, plu
     const recordBytes = (headBytes + nameLength + 7) & ~7;
     if (written + recordBytes > size) {
       if (written > 0) break;
-      fs.handles.setPosition(handle, POSITION_UNKNOWN, POSITION_UNKNOWN);
+      remember(fs, handle, POSITION_UNKNOWN, POSITION_UNKNOWN);
       return -Errno.EINVAL;
     }
     const record = OUT_HEADER_BYTES + written;
@@ -90,13 +92,8 @@ function readEntries(fs: FileSystem, request: FuseRequest, reply: FuseReply, plu
     entry += dents.getUint16(entry + D_RECLEN, true);
   }
   if (length === 0) return 0;
-  if (entry < length) fs.handles.setPosition(handle, POSITION_UNKNOWN, POSITION_UNKNOWN);
-  else
-    fs.handles.setPosition(
-      handle,
-      dents.getUint32(last + D_OFF, true),
-      dents.getUint32(last + D_OFF + 4, true),
-    );
+  if (entry < length) remember(fs, handle, POSITION_UNKNOWN, POSITION_UNKNOWN);
+  else remember(fs, handle, dents.getUint32(last + D_OFF, true), dents.getUint32(last + D_OFF + 4, true));
   return written;
 }
 
@@ -107,15 +104,27 @@ function nameLengthAt(entry: number): number {
   return length;
 }
 
+/** The descriptor of a directory that the guest reads without OPENDIR. @returns -errno if there is none */
+function directoryWithoutHandle(fs: FileSystem, request: FuseRequest, directory: number): number {
+  if (request.uint64(ARGUMENTS) !== 0 || !fs.doesWithout(FUSE_NO_OPENDIR_SUPPORT)) return -Errno.EBADF;
+  return fs.inodes.type(directory) === S_IFDIR ? fs.readDescriptors.of(directory) : -Errno.ENOTDIR;
+}
+
+/** Stores where the descriptor of a handle stands. */
+function remember(fs: FileSystem, handle: number, low: number, high: number): void {
+  if (handle !== 0) fs.handles.setPosition(handle, low, high);
+}
+
 /** Moves the directory to the offset that the guest asks for, if it is not there already. @returns 0, or -errno. */
-function seekTo(fs: FileSystem, handle: number, request: FuseRequest): number {
+function seekTo(fs: FileSystem, fd: number, handle: number, request: FuseRequest): number {
   const low = request.uint32(ARGUMENTS + 8);
   const high = request.uint32(ARGUMENTS + 12);
-  if (low === fs.handles.positionLow(handle) && high === fs.handles.positionHigh(handle)) return 0;
+  const isThere =
+    handle !== 0 && low === fs.handles.positionLow(handle) && high === fs.handles.positionHigh(handle);
+  if (isThere) return 0;
   // Cookies of hashed directories use all 63 bits: too many for a number.
-  const offset = request.view.getBigInt64(ARGUMENTS + 8, true);
-  if (seekDirectory(fs.handles.fd(handle), offset, SEEK_SET) < 0) return -lastErrno();
-  fs.handles.setPosition(handle, low, high);
+  if (seekDirectory(fd, request.view.getBigInt64(ARGUMENTS + 8, true), SEEK_SET) < 0) return -lastErrno();
+  remember(fs, handle, low, high);
   return 0;
 }
 

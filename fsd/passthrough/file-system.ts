@@ -41,6 +41,7 @@ import { guestInodeHigh } from "./inode-number.js";
 import { InodeTable, ROOT_SLOT } from "./inode-table.js";
 import { MountFlag, MountTable } from "./mount-table.js";
 import { ProcPath } from "./proc-path.js";
+import { ReadDescriptors } from "./read-descriptors.js";
 
 export interface FileSystemOptions {
   readonly root: string | number;
@@ -79,12 +80,14 @@ export class FileSystem {
   readonly dax: DaxWindow | null;
   readonly credentials = ThreadCredentials.ofThisThread();
   readonly procPath: ProcPath;
+  readonly readDescriptors: ReadDescriptors;
   readonly metrics: FsdMetrics;
   /** What the last look-up or {@link stat} found. */
   readonly statx = new Statx();
   readonly iovecs = new Iovecs();
 
   readonly #readOnly: boolean;
+  readonly #isStatic: boolean;
   readonly #daxMode: DaxMode;
   readonly #daxThresholdBytes: number;
   readonly #immutableMounts: readonly string[];
@@ -108,6 +111,8 @@ export class FileSystem {
     this.mounts = new MountTable(this.state);
     this.metrics = options.metrics;
     this.procPath = new ProcPath();
+    this.readDescriptors = new ReadDescriptors(this.inodes, this.procPath);
+    this.#isStatic = options.readOnly && options.cache === "always";
     this.#readOnly = options.readOnly;
     this.#daxMode = options.window === null ? "never" : options.dax;
     this.#daxThresholdBytes = options.daxThresholdBytes;
@@ -117,7 +122,7 @@ export class FileSystem {
     this.dax =
       options.window === null || options.dax === "never"
         ? null
-        : new DaxWindow(options.window, this.state, this.inodes, this.procPath, options.metrics);
+        : new DaxWindow(options.window, this.state, this.inodes, this.readDescriptors, options.metrics);
 
     const rootFd =
       typeof options.root === "number"
@@ -162,6 +167,14 @@ export class FileSystem {
 
   isImmutable(slot: number): boolean {
     return (this.mounts.flags(this.inodes.mount(slot)) & MountFlag.immutable) !== 0;
+  }
+
+  /**
+   * Whether the guest shall do without OPEN or OPENDIR, as `supportFlag` of FUSE_INIT says it can: where nothing ever changes, they tell
+   * neither side anything, and a guest boots faster without some hundred round trips.
+   */
+  doesWithout(supportFlag: number): boolean {
+    return this.#isStatic && (this.state.session.getUint32(SESSION.offeredFlags, true) & supportFlag) !== 0;
   }
 
   policy(slot: number): CachePolicy {
@@ -264,7 +277,7 @@ export class FileSystem {
   }
 
   #dropInode(slot: number): void {
-    this.dax?.forgetInode(slot);
+    this.readDescriptors.drop(slot);
     close(this.inodes.fd(slot));
     this.mounts.count(this.inodes.mount(slot), -1);
     this.inodes.remove(slot);

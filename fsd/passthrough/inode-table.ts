@@ -79,7 +79,7 @@ export class InodeTable {
     records.setFloat64(record + INODE.lookups, 0, true);
     records.setUint32(record + INODE.next, this.#buckets[bucket] ?? 0, true);
     records.setUint32(record + INODE.type, statx.type, true);
-    records.setInt32(record + INODE.daxFdPlusOne, 0, true);
+    records.setInt32(record + INODE.readFdPlusOne, 0, true);
     this.#buckets[bucket] = slot;
     return slot;
   }
@@ -152,12 +152,12 @@ export class InodeTable {
   setLookups(slot: number, count: number): void {
     this.#records.setFloat64(slot * INODE.bytes + INODE.lookups, count, true);
   }
-  /** The descriptor that DAX maps are made from, or -1. */
-  daxFd(slot: number): number {
-    return this.#records.getInt32(slot * INODE.bytes + INODE.daxFdPlusOne, true) - 1;
+  /** The descriptor for reading without a handle, or -1. */
+  readFd(slot: number): number {
+    return this.#records.getInt32(slot * INODE.bytes + INODE.readFdPlusOne, true) - 1;
   }
-  setDaxFd(slot: number, fd: number): void {
-    this.#records.setInt32(slot * INODE.bytes + INODE.daxFdPlusOne, fd + 1, true);
+  setReadFd(slot: number, fd: number): void {
+    this.#records.setInt32(slot * INODE.bytes + INODE.readFdPlusOne, fd + 1, true);
   }
 
   #bucketOf(inodeLow: number, inodeHigh: number, mount: number): number {

@@ -22,6 +22,8 @@ import { lastErrno } from "../../lib/sys/libc.js";
 import {
   ENTRY_OUT_BYTES,
   FUSE_INVALID_UIDGID,
+  FUSE_NO_OPEN_SUPPORT,
+  FUSE_NO_OPENDIR_SUPPORT,
   FUSE_OPEN_KILL_SUIDGID,
   IN_HEADER_BYTES,
   OPEN_OUT_BYTES,
@@ -86,6 +88,7 @@ export const open: Operation = (fs, request, reply) => {
   const slot = fs.inodeOf(request);
   if (slot === 0) return -Errno.ESTALE;
   if (!request.has(ARGUMENTS + 8)) return -Errno.EINVAL;
+  if (fs.doesWithout(FUSE_NO_OPEN_SUPPORT)) return -Errno.ENOSYS;
   const kill = (request.uint32(ARGUMENTS + 4) & FUSE_OPEN_KILL_SUIDGID) !== 0;
   const fd = openFile(fs, slot, request.uint32(ARGUMENTS), !kill);
   if (fd < 0) return fd;
@@ -97,6 +100,7 @@ export const opendir: Operation = (fs, request, reply) => {
   const slot = fs.inodeOf(request);
   if (slot === 0) return -Errno.ESTALE;
   if (fs.inodes.type(slot) !== S_IFDIR) return -Errno.ENOTDIR;
+  if (fs.doesWithout(FUSE_NO_OPENDIR_SUPPORT)) return -Errno.ENOSYS;
   const name = fs.procPath.name(fs.inodes.fd(slot));
   const fd = openat(fs.procPath.dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
   if (fd < 0) return -lastErrno();

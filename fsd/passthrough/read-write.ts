@@ -7,10 +7,12 @@ import {
   lseek as hostLseek,
   preadv,
   pwritev,
+  S_IFREG,
 } from "../../lib/sys/file.js";
 import { addressOf, lastErrno } from "../../lib/sys/libc.js";
 import {
   FUSE_FSYNC_FDATASYNC,
+  FUSE_NO_OPEN_SUPPORT,
   FUSE_WRITE_KILL_SUIDGID,
   IN_HEADER_BYTES,
   OUT_HEADER_BYTES,
@@ -37,11 +39,24 @@ function fileAt(fs: FileSystem, request: FuseRequest, offset: number): number {
   return slot === 0 ? -1 : fs.handles.fd(slot);
 }
 
+/**
+ * The descriptor for reading: of the handle at `offset` of the request or, where the guest does without handles, of the inode.
+ * @returns -errno if there is none
+ */
+function readableAt(fs: FileSystem, request: FuseRequest, offset: number): number {
+  const fd = fileAt(fs, request, offset);
+  if (fd >= 0) return fd;
+  if (request.uint64(offset) !== 0 || !fs.doesWithout(FUSE_NO_OPEN_SUPPORT)) return -Errno.EBADF;
+  const slot = fs.inodeOf(request);
+  if (slot === 0) return -Errno.ESTALE;
+  return fs.inodes.type(slot) === S_IFREG ? fs.readDescriptors.of(slot) : -Errno.EINVAL;
+}
+
 /** FUSE_READ: from the file right into the guest's pages. */
 export const read: Operation = (fs, request, reply) => {
   if (!request.has(ARGUMENTS + READ_IN_BYTES)) return -Errno.EINVAL;
-  const fd = fileAt(fs, request, ARGUMENTS);
-  if (fd < 0) return -Errno.EBADF;
+  const fd = readableAt(fs, request, ARGUMENTS);
+  if (fd < 0) return fd;
   const offset = request.uint64(ARGUMENTS + 8);
   if (offset > OFFSET_MAX) return -Errno.EINVAL;
   const room = request.writable.byteLength - OUT_HEADER_BYTES;
@@ -121,8 +136,8 @@ export const fallocate: Operation = (fs, request) => {
 
 export const lseek: Operation = (fs, request, reply) => {
   if (!request.has(ARGUMENTS + 24)) return -Errno.EINVAL;
-  const fd = fileAt(fs, request, ARGUMENTS);
-  if (fd < 0) return -Errno.EBADF;
+  const fd = readableAt(fs, request, ARGUMENTS);
+  if (fd < 0) return fd;
   const offset = request.uint64(ARGUMENTS + 8);
   if (offset > OFFSET_MAX) return -Errno.ENXIO;
   const result = hostLseek(fd, offset, request.uint32(ARGUMENTS + 16));
