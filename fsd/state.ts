@@ -63,6 +63,10 @@ export const INODE = {
   type: 36,
   /** Descriptor for reading without a handle, plus one; 0 if there is none. */
   readFdPlusOne: 40,
+  /** The change time that the guest's cached pages are not older than, if `changedIsSettled` is 1. */
+  changedSeconds: 44,
+  changedNanoseconds: 48,
+  changedIsSettled: 52,
 } as const;
 
 /** One open file or directory. The slot number is the low half of the guest's file handle. Slot 0 is unused. */

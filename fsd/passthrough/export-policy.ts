@@ -13,8 +13,10 @@ export interface CachePolicy {
   readonly valid: Validity;
   /** Whether the guest may remember that a name does not exist. */
   readonly negative: boolean;
-  /** FOPEN flags for files and for directories. */
+  /** FOPEN flags for files; and whether FOPEN_KEEP_CACHE is added for a file that has not changed since it was opened last. */
   readonly openFlags: number;
+  readonly keepUnchanged: boolean;
+  /** FOPEN flags for directories. */
   readonly opendirFlags: number;
 }
 
@@ -25,10 +27,28 @@ const NOTHING: Validity = { seconds: 0, nanoseconds: 0 };
 const DIRECTORY_CACHED = FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR;
 
 const policies: Readonly<Record<CacheMode, CachePolicy>> = {
-  never: { valid: NOTHING, negative: false, openFlags: FOPEN_DIRECT_IO, opendirFlags: 0 },
-  auto: { valid: SECOND, negative: false, openFlags: 0, opendirFlags: 0 },
-  metadata: { valid: DAY, negative: true, openFlags: FOPEN_DIRECT_IO, opendirFlags: DIRECTORY_CACHED },
-  always: { valid: DAY, negative: true, openFlags: FOPEN_KEEP_CACHE, opendirFlags: DIRECTORY_CACHED },
+  never: {
+    valid: NOTHING,
+    negative: false,
+    openFlags: FOPEN_DIRECT_IO,
+    keepUnchanged: false,
+    opendirFlags: 0,
+  },
+  auto: { valid: SECOND, negative: false, openFlags: 0, keepUnchanged: true, opendirFlags: 0 },
+  metadata: {
+    valid: DAY,
+    negative: true,
+    openFlags: FOPEN_DIRECT_IO,
+    keepUnchanged: false,
+    opendirFlags: DIRECTORY_CACHED,
+  },
+  always: {
+    valid: DAY,
+    negative: true,
+    openFlags: FOPEN_KEEP_CACHE,
+    keepUnchanged: false,
+    opendirFlags: DIRECTORY_CACHED,
+  },
 };
 
 /** The policy of a mount. What never changes is cached as with "always", unless caching is off. */

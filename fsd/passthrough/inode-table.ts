@@ -5,6 +5,9 @@ import { type FsdState, INODE, SESSION } from "../state.js";
 /** The slot of the root directory, whose node id FUSE fixes. */
 export const ROOT_SLOT = FUSE_ROOT_ID;
 
+/** The coarsest change times that file systems keep, in seconds. */
+const CHANGE_TIME_GRANULARITY_S = 2;
+
 /**
  * The inodes that the guest knows, found by node id and by identity (mount, file system, inode number). An O_PATH descriptor
  * in each slot keeps inode and mount alive, so neither number can come to mean something else while it is in the table.
@@ -80,6 +83,7 @@ export class InodeTable {
     records.setUint32(record + INODE.next, this.#buckets[bucket] ?? 0, true);
     records.setUint32(record + INODE.type, statx.type, true);
     records.setInt32(record + INODE.readFdPlusOne, 0, true);
+    records.setUint32(record + INODE.changedIsSettled, 0, true);
     this.#buckets[bucket] = slot;
     return slot;
   }
@@ -158,6 +162,25 @@ export class InodeTable {
   }
   setReadFd(slot: number, fd: number): void {
     this.#records.setInt32(slot * INODE.bytes + INODE.readFdPlusOne, fd + 1, true);
+  }
+
+  /**
+   * Notes that the guest opens the file that `statx` describes now.
+   * @returns whether it has not changed since it was noted last, so that pages cached then are still right
+   */
+  noteOpened(slot: number, statx: Statx): boolean {
+    const records = this.#records;
+    const record = slot * INODE.bytes;
+    const isSame =
+      records.getUint32(record + INODE.changedIsSettled, true) !== 0 &&
+      records.getUint32(record + INODE.changedSeconds, true) === statx.changedLow &&
+      records.getUint32(record + INODE.changedNanoseconds, true) === statx.changedNanoseconds;
+    // A change right after another one may leave the same time; once that time is past, the next change shows.
+    const isSettled = statx.changedLow + CHANGE_TIME_GRANULARITY_S < Date.now() / 1000;
+    records.setUint32(record + INODE.changedSeconds, statx.changedLow, true);
+    records.setUint32(record + INODE.changedNanoseconds, statx.changedNanoseconds, true);
+    records.setUint32(record + INODE.changedIsSettled, isSettled ? 1 : 0, true);
+    return isSame;
   }
 
   #bucketOf(inodeLow: number, inodeHigh: number, mount: number): number {

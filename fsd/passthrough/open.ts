@@ -21,6 +21,7 @@ import {
 import { lastErrno } from "../../lib/sys/libc.js";
 import {
   ENTRY_OUT_BYTES,
+  FOPEN_KEEP_CACHE,
   FUSE_INVALID_UIDGID,
   FUSE_NO_OPEN_SUPPORT,
   FUSE_NO_OPENDIR_SUPPORT,
@@ -84,6 +85,13 @@ function writeHandle(
   return 0;
 }
 
+/** The FOPEN flags for a file that was opened just now. */
+function openFlags(fs: FileSystem, slot: number): number {
+  const policy = fs.policy(slot);
+  const isKept = policy.keepUnchanged && fs.stat(slot) === 0 && fs.inodes.noteOpened(slot, fs.statx);
+  return isKept ? policy.openFlags | FOPEN_KEEP_CACHE : policy.openFlags;
+}
+
 export const open: Operation = (fs, request, reply) => {
   const slot = fs.inodeOf(request);
   if (slot === 0) return -Errno.ESTALE;
@@ -92,7 +100,7 @@ export const open: Operation = (fs, request, reply) => {
   const kill = (request.uint32(ARGUMENTS + 4) & FUSE_OPEN_KILL_SUIDGID) !== 0;
   const fd = openFile(fs, slot, request.uint32(ARGUMENTS), !kill);
   if (fd < 0) return fd;
-  const result = writeHandle(fs, reply, OUT_HEADER_BYTES, fd, HandleKind.file, fs.policy(slot).openFlags);
+  const result = writeHandle(fs, reply, OUT_HEADER_BYTES, fd, HandleKind.file, openFlags(fs, slot));
   return result < 0 ? result : OPEN_OUT_BYTES;
 };
 

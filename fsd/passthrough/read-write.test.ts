@@ -149,3 +149,20 @@ test("writes that ask for it take away set-user-ID bits, others keep them", { sk
   guest.write(entry.nodeId, fh, 0, Buffer.from("root again"));
   assert.equal(statSync(path).mode & 0o7777, 0o4755);
 });
+
+test("cache=auto: pages are kept over an open only if the file has not changed since the last one", (t) => {
+  const { dir, guest } = serveDirectory(t);
+  const path = join(dir, "file");
+  writeFileSync(path, "one");
+  const { nodeId } = guest.lookup(ROOT, "file");
+  const keeps = () => (guest.call(Opcode.OPEN, nodeId, [u32(0, 0)]).readUInt32LE(8) & 2) !== 0;
+  assert.equal(keeps(), false, "never opened before");
+  assert.equal(keeps(), false, "a change within the same tick would not show");
+  t.mock.timers.enable({ apis: ["Date"], now: Date.now() + 10_000 });
+  assert.equal(keeps(), false);
+  assert.equal(keeps(), true);
+  writeFileSync(path, "two");
+  t.mock.timers.setTime(Date.now() + 10_000);
+  assert.equal(keeps(), false);
+  assert.equal(keeps(), true);
+});
