@@ -1,0 +1,3 @@
+export { createVsockDevice, GUEST_CID, type VsockDevice, type VsockDeviceOptions } from "./device.js";
+export type { AcceptConnection } from "./host.js";
+export { VsockError, VsockStream } from "./stream.js";
