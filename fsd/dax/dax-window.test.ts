@@ -166,6 +166,16 @@ test("DESTROY takes all maps back, a reset forgets them", (t) => {
   assert.equal(setup(guest, guest.lookup(ROOT, "file").nodeId, 0, 0), "");
 });
 
+test("a session begins even if the front end knows nothing of the last one's maps", (t) => {
+  const { guest, window, file, metrics } = serve(t);
+  setup(guest, file, 0, 0);
+  setup(guest, file, RANGE, RANGE);
+  window.maps.clear();
+  guest.init();
+  assert.equal(metrics.daxMapsLive, 0);
+  assert.equal(setup(guest, guest.lookup(ROOT, "file").nodeId, 0, 0), "");
+});
+
 test("a map outlives the guest's last reference to its inode", (t) => {
   const { guest, window, file } = serve(t);
   setup(guest, file, 0, 0);

@@ -73,9 +73,20 @@ export class DaxWindow {
     this.metrics.daxLiveBytes = 0;
   }
 
-  /** Takes back every map while the device runs: the guest unmounts. */
+  /**
+   * Takes back every map while the device runs: the guest unmounts.
+   * @throws ShmemError after all were tried, if the front end refused one
+   */
   unmapAll(): void {
-    for (let range = 0; range < this.#ranges; range++) this.#unmapRange(range);
+    let failure: { readonly error: unknown } | undefined;
+    for (let range = 0; range < this.#ranges; range++) {
+      try {
+        this.#unmapRange(range);
+      } catch (error) {
+        failure ??= { error };
+      }
+    }
+    if (failure !== undefined) throw failure.error;
   }
 
   #mapRange(slot: number, fd: number, fileOffset: number, windowOffset: number, sizeBytes: number): number {
@@ -112,12 +123,13 @@ export class DaxWindow {
     const field = range * DAX_RANGE.bytes + DAX_RANGE.mappedBytes;
     const mappedBytes = this.#records.getFloat64(field, true);
     if (mappedBytes === 0) return;
-    // While the device is stopped the front end has no maps left to take back.
-    if (this.window.active) this.window.unmap(range * DAX_RANGE_BYTES, mappedBytes);
+    // Before the front end is asked: a range that it refuses to give back is not asked for again and again.
     this.#records.setFloat64(field, 0, true);
     this.metrics.daxMapsLive--;
     this.metrics.daxUnmapsTotal++;
     this.metrics.daxLiveBytes -= mappedBytes;
+    // While the device is stopped the front end has no maps left to take back.
+    if (this.window.active) this.window.unmap(range * DAX_RANGE_BYTES, mappedBytes);
   }
 
   #isRange(windowOffset: number, lengthBytes: number): boolean {

@@ -211,7 +211,11 @@ class FuseServerImpl implements FuseServer {
 
   /** FUSE_DESTROY ends the session; the device runs on, so its maps must be taken back one by one. */
   #destroy(): number {
-    this.#fs.dax?.unmapAll();
+    try {
+      this.#fs.dax?.unmapAll();
+    } catch (error) {
+      this.#say("warn", `a map could not be taken back: ${error instanceof Error ? error.message : error}`);
+    }
     this.#fs.reset();
     return 0;
   }

@@ -45,6 +45,7 @@ export interface VhostUserDeviceModel {
 export interface VhostUserEvents {
   /** A queue started, or its kick descriptor changed. */
   queueStarted(index: number): void;
+  /** A queue that ran was stopped. With the last one the driver has reset the device, and the front end dropped all maps. */
   queueStopped(index: number): void;
   /** The front end took the socket for requests of the back end to be `fd`, which stays the back end's. */
   backendSocket(fd: number): void;
@@ -348,10 +349,11 @@ export class VhostUserBackend {
 
   #stop(index: number): void {
     const vring = this.#vring(index);
-    if (this.#queues[index] !== undefined) this.events.queueStopped(index);
+    const ran = this.#queues[index] !== undefined;
     this.#queues[index] = undefined;
     replaceFd(vring, "kickFd", -1);
     vring.isEnabled = false;
+    if (ran) this.events.queueStopped(index);
   }
 
   #enable(payload: Uint8Array): void {
