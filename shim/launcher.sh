@@ -16,7 +16,7 @@ case $program in
   */*) here=${program%/*} ;;
   *) here=. ;;
 esac
-shim=${KATA_FS_SHIM:-$here/../shim.cjs}
+shim=$here/../shim.cjs
 
 fail() {
   printf 'containerd-shim-kata-fs-v2: %s\n' "$1" >&2
