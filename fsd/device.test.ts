@@ -13,8 +13,9 @@ import { TestFrontEnd } from "../lib/vhost-user/testing/test-front-end.js";
 import { createSocketPair } from "../lib/vhost-user/testing/test-memory.js";
 import { FsDevice } from "./device.js";
 import { Opcode } from "./fuse/constants.js";
-import type { FsdLog, FuseServer } from "./fuse/server.js";
+import type { FsdLog } from "./fuse/server.js";
 import type { DeviceOptions } from "./options.js";
+import { frontEndServer } from "./testing/front-end-server.js";
 import { cstring, ROOT, TestGuest, u32, u64 } from "./testing/test-guest.js";
 
 const HIPRIO = 0;
@@ -75,47 +76,7 @@ function start(t: TestContext, options: Partial<DeviceOptions> = {}): Machine {
     frontEnd.close();
     rmSync(dir, { recursive: true });
   });
-  return { dir, device, frontEnd, guest: new TestGuest(throughQueue(frontEnd, device)), log };
-}
-
-/** What answers {@link TestGuest}: the device, through its queue and guest memory. */
-function throughQueue(frontEnd: TestFrontEnd, device: FsDevice): FuseServer {
-  return {
-    handle(index, _head, readable, writable) {
-      const { memory } = frontEnd;
-      const driver = frontEnd.driver(index);
-      const mark = memory.used;
-      const half = readable.byteLength >> 1;
-      const input = memory.allocate(readable.byteLength);
-      readable.copyIn(0, memory.bytes, input, readable.byteLength);
-      const output = memory.allocate(writable.byteLength);
-      const outputs: [number, number][] =
-        writable.byteLength === 0
-          ? []
-          : [
-              [output, 16],
-              [output + 16, writable.byteLength - 16],
-            ];
-      driver.setChain(
-        3,
-        [
-          [input, half],
-          [input + half, readable.byteLength - half],
-        ],
-        outputs.filter(([, length]) => length > 0),
-      );
-      driver.offer(3);
-      frontEnd.kick(index);
-      device.serve();
-      const done = driver.take();
-      assert.equal(done?.head, 3);
-      writable.copyOut(0, memory.bytes, output, done.written);
-      memory.freeTo(mark);
-      return done.written;
-    },
-    reset() {},
-    close() {},
-  };
+  return { dir, device, frontEnd, guest: new TestGuest(frontEndServer(frontEnd, () => device.serve())), log };
 }
 
 test("a session over the rings: INIT, LOOKUP, OPEN, READ, FORGET", (t) => {

@@ -1,4 +1,4 @@
-import { writeSync } from "node:fs";
+import { statSync, writeSync } from "node:fs";
 import { listenUnix } from "../lib/sys/unix-socket.js";
 import { EventLoop } from "./event-loop.js";
 import type { FsdLog } from "./fuse/server.js";
@@ -20,6 +20,10 @@ function main(argv: readonly string[]): number {
 
   const log = createLog(action.logLevel);
   try {
+    // Looked at before anyone connects: QEMU would only see a connection that ends.
+    for (const { sharedDir } of action.devices) {
+      if (!statSync(sharedDir).isDirectory()) throw new Error(`${sharedDir}: not a directory`);
+    }
     const metricsFd = action.metricsSocket === undefined ? -1 : listenUnix(action.metricsSocket);
     const listening = action.devices.map((options) => ({
       options,
