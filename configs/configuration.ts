@@ -87,7 +87,7 @@ export const CONFIGURATION_FIELDS: { readonly [S in keyof Configuration]: Sectio
     path: optionalPath(),
     dax: onOrOff(true),
     daxWindowMiB: powerOfTwo(256, { from: 2, to: 512 }),
-    guestDaxWindowMiB: powerOfTwo(128, { from: 2, to: 256 }),
+    guestDaxWindowMiB: powerOfTwo(256, { from: 2, to: 256 }),
     daxThresholdKiB: wholeNumber(128, { from: 0, to: 1 << 20 }),
   },
   runtime: {

@@ -54,3 +54,15 @@ test("waits for connections to close, but not for ever", async () => {
   assert.ok(performance.now() - startedMs < 1_000);
   lifetime.end("done");
 });
+
+test("a connection that closes after the end does not keep the process", async () => {
+  const timers = () => process.getActiveResourcesInfo().filter((type) => type === "Timeout").length;
+  const lifetime = new Lifetime(() => true);
+  const connection = new Socket();
+  lifetime.track(connection);
+  lifetime.end("Shutdown");
+  const before = timers();
+  connection.destroy();
+  await sleep(10);
+  assert.equal(timers(), before);
+});

@@ -11,6 +11,7 @@ export class Lifetime {
   readonly #unusedLimitMs: number;
   readonly #connections = new Set<Socket>();
   #timer: NodeJS.Timeout | undefined;
+  #hasEnded = false;
   #end: (reason: string) => void = () => {};
 
   /** @param isIdle whether there is no task */
@@ -34,6 +35,7 @@ export class Lifetime {
   }
 
   end(reason: string): void {
+    this.#hasEnded = true;
     clearTimeout(this.#timer);
     this.#end(reason);
   }
@@ -55,8 +57,10 @@ export class Lifetime {
 
   #restartTimer(): void {
     clearTimeout(this.#timer);
+    // The last connections close after the end: the process must not wait for them once more.
+    if (this.#hasEnded) return;
     this.#timer = setTimeout(() => {
-      if (this.#isIdle()) this.#end(`no connection and no task for ${this.#unusedLimitMs / 1_000} s`);
+      if (this.#isIdle()) this.end(`no connection and no task for ${this.#unusedLimitMs / 1_000} s`);
       else this.#restartTimer();
     }, this.#unusedLimitMs);
   }

@@ -20,7 +20,7 @@ import { parseSandboxReport, type SandboxReport } from "./sandbox-report.js";
 import { createWorkspace, removeAbandonedWorkspaces, removeWorkspace, type Workspace } from "./workspace.js";
 
 const RUNTIME = "io.containerd.kata-fs.v2";
-const LOG_LINES_SHOWN = 12;
+const LOG_LINES_SHOWN = 40;
 const STOP_LIMIT_MS = 3000;
 
 export interface RunOptions {
