@@ -77,7 +77,7 @@ export const CONFIGURATION_FIELDS: { readonly [S in keyof Configuration]: Sectio
     accelerator: oneOf("auto", ["kvm", "tcg"]),
     cpus: wholeNumber(1, { from: 1, to: 255 }),
     memoryMiB: wholeNumber(1024, { from: 128, to: 1 << 20 }),
-    bootTimeLimitSeconds: wholeNumber(60, { from: 1, to: 3600 }),
+    bootTimeLimitSeconds: wholeNumber(120, { from: 1, to: 3600 }),
   },
   guest: {
     root: path("/opt/kata-fs/guest/root"),
