@@ -1,5 +1,6 @@
 import { accessSync, mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import {
   ConfigError,
   type Configuration,
@@ -75,13 +76,13 @@ async function bringUp(
   undo.add("QEMU", () => qemu.kill());
   recordProcesses(layout.processes, await Promise.all([daemon.pid, qemu.pid].map(identify)));
 
-  const died: Promise<Error> = Promise.race([qemu.ended, daemon.ended]);
+  const died = firstLoss(qemu, daemon);
   const [agent, kernelToAgentMs] = await timed(() =>
     connectAgent({
       connect: (port, signal) => vsock.connect(port, signal),
       timeLimitMs: hypervisor.bootTimeLimitSeconds * 1000,
       lost: died,
-      consoleTail: () => qemu.consoleTail(),
+      describeConsole: () => qemu.describeConsole(),
     }),
   );
   undo.add("the agent's connection", () => agent.close());
@@ -180,12 +181,24 @@ async function startQemu(
         ],
         vsockSocketPath: layout.vsockDeviceSocket,
       },
-      ({ name, data }) => logger.debug(`QEMU event ${name}`, { data: JSON.stringify(data) }),
+      {
+        event: ({ name, data }) => logger.debug(`QEMU event ${name}`, { data: JSON.stringify(data) }),
+        consoleLine: (line) => logger.debug(`guest: ${line}`),
+      },
     );
   } catch (error) {
     if (!(error instanceof QemuError)) throw error;
     throw new ShimError(StatusCode.UNAVAILABLE, error.message, { cause: error });
   }
+}
+
+/** How long QEMU's own end may take after its sockets closed: it frees the guest's memory. */
+const QEMU_END_LIMIT_MS = 2_000;
+
+/** Resolves when QEMU or the daemon has ended, with what tells most: a daemon that ends in order does so because QEMU has. */
+async function firstLoss(qemu: QemuProcess, daemon: FsDaemon): Promise<Error> {
+  const loss = await Promise.race([qemu.ended, daemon.ended]);
+  return await Promise.race([qemu.ended, delay(QEMU_END_LIMIT_MS, loss, { ref: false })]);
 }
 
 /** Has the agent mount the share, and a memory file system for /dev/shm of all containers. */

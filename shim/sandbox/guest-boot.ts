@@ -16,8 +16,8 @@ export interface BootOptions {
   readonly timeLimitMs: number;
   /** Resolves with the reason if the guest can never answer, such as the end of QEMU. */
   readonly lost: Promise<Error>;
-  /** The end of the guest's console, for the error. */
-  readonly consoleTail: () => string;
+  /** Says what the guest's console shows, for the error. */
+  readonly describeConsole: () => string;
 }
 
 /**
@@ -38,11 +38,10 @@ export async function connectAgent(options: BootOptions): Promise<AgentClient> {
     ]);
   } catch (error) {
     if (!limit.aborted) throw error;
-    const tail = options.consoleTail();
     throw new ShimError(
       StatusCode.DEADLINE_EXCEEDED,
-      `the agent in the guest does not answer within ${options.timeLimitMs / 1000} s ` +
-        `(${messageOf(error)}); ${tail === "" ? "the console is silent" : `end of the console: ${tail}`}`,
+      `the agent in the guest does not answer within ${options.timeLimitMs / 1000} s (${messageOf(error)}); ` +
+        options.describeConsole(),
       { cause: error },
     );
   } finally {

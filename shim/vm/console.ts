@@ -29,11 +29,22 @@ export class TailBuffer {
     return Buffer.concat([this.#bytes.subarray(offset), this.#bytes.subarray(0, offset)]).toString("utf8");
   }
 
-  /** The last `count` lines that are not blank. */
+  /** The last `count` lines that are not blank, without what only a terminal understands. */
   lastLines(count: number): string[] {
     const lines = this.toString()
-      .split(/\r?\n/)
-      .filter((line) => line.trim() !== "");
+      .replaceAll(ESCAPE_SEQUENCE, "")
+      .split(/[\r\n]+/)
+      .map((line) => line.replaceAll(/\p{Cc}/gu, "").trimEnd())
+      .filter((line) => line !== "");
     return lines.slice(-count);
   }
 }
+
+const ESC = "\u001b";
+const BEL = "\u0007";
+
+/** Escape sequences of ECMA-48: control sequences (5.4), operating system commands (8.3.89), and those of one character. */
+const ESCAPE_SEQUENCE = new RegExp(
+  `${ESC}(?:\\[[0-?]*[ -/]*[@-~]|\\][^${BEL}${ESC}]*(?:${BEL}|${ESC}\\\\)?|[ -/]*[0-~])`,
+  "g",
+);

@@ -55,7 +55,7 @@ export function qemuArguments(vm: VmDescription): string[] {
     ...(vm.firmware === "" ? [] : ["-bios", vm.firmware]),
     ...["-kernel", vm.kernel, "-append", vm.kernelParameters.join(" ")],
     ...["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"],
-    ...["-chardev", `socket,id=qmp,fd=${QMP_FD}`, "-mon", "chardev=qmp,mode=control"],
+    ...["-chardev", `socket,id=qmp,fd=${QMP_FD}`, "-qmp", "chardev:qmp"],
     ...vm.fileSystems.flatMap(fileSystemArguments),
     ...["-chardev", `socket,id=vsock,path=${escapeComma(vm.vsockSocketPath)}`],
     ...["-device", "vhost-user-vsock-pci,chardev=vsock"],

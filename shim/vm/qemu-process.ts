@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { createInterface } from "node:readline";
 import { Duplex } from "node:stream";
 import { CONSOLE_BYTES, TailBuffer } from "./console.js";
 import { QMP_FD, qemuArguments, type VmDescription } from "./description.js";
@@ -7,6 +8,13 @@ import { QmpClient, QmpError, type QmpEvent } from "./qmp.js";
 /** QEMU that did not start, or ended when it should not have. The message has its last words. */
 export class QemuError extends Error {
   override readonly name = "QemuError";
+}
+
+/** What a running VM reports. */
+export interface VmListener {
+  event(event: QmpEvent): void;
+  /** A line that the guest wrote to its console. */
+  consoleLine(line: string): void;
 }
 
 /** How QEMU is started. */
@@ -19,7 +27,7 @@ export interface QemuCommand {
 /** What QEMU prints on stderr is a line or two. */
 const STDERR_BYTES = 8 * 1024;
 const STDERR_LINES_TOLD = 3;
-const CONSOLE_LINES_TOLD = 5;
+const CONSOLE_LINES_TOLD = 8;
 
 /** A running VM. */
 export class QemuProcess {
@@ -33,8 +41,12 @@ export class QemuProcess {
   private constructor(
     private readonly child: ChildProcess,
     readonly pid: number,
+    listener: VmListener,
   ) {
-    child.stdout?.on("data", (chunk: Uint8Array) => this.console.append(chunk));
+    if (child.stdout !== null) {
+      child.stdout.on("data", (chunk: Uint8Array) => this.console.append(chunk));
+      createInterface({ input: child.stdout }).on("line", (line) => listener.consoleLine(line));
+    }
     child.stderr?.on("data", (chunk: Uint8Array) => this.#stderr.append(chunk));
     this.ended = new Promise((resolve) => {
       // "close" comes after the last output, "exit" may come before.
@@ -50,7 +62,7 @@ export class QemuProcess {
   static async start(
     { argv, env }: QemuCommand,
     vm: VmDescription,
-    onEvent: (event: QmpEvent) => void,
+    listener: VmListener,
   ): Promise<QemuProcess> {
     const [file = "", ...args] = argv;
     const child = spawn(file, [...args, ...qemuArguments(vm)], {
@@ -61,9 +73,9 @@ export class QemuProcess {
     const monitor = child.stdio[QMP_FD];
     const pid = child.pid;
     if (pid === undefined || !(monitor instanceof Duplex)) throw await failureToStart(child, file);
-    const qemu = new QemuProcess(child, pid);
+    const qemu = new QemuProcess(child, pid, listener);
     try {
-      qemu.#qmp = await QmpClient.connect(monitor, onEvent);
+      qemu.#qmp = await QmpClient.connect(monitor, (event) => listener.event(event));
     } catch (error) {
       if (!(error instanceof QmpError)) throw error;
       child.kill("SIGKILL");
@@ -84,12 +96,15 @@ export class QemuProcess {
     await this.ended;
   }
 
-  /** The end of the console for an error message, on one line. */
-  consoleTail(): string {
-    return this.console.lastLines(CONSOLE_LINES_TOLD).join(" | ");
+  /** The end of the guest's console for an error message, on one line. */
+  describeConsole(): string {
+    const lines = this.console.lastLines(CONSOLE_LINES_TOLD);
+    return lines.length === 0 ? "its console is silent" : `end of its console: ${lines.join(" | ")}`;
   }
 
   #describeEnd(code: number | null, signal: NodeJS.Signals | null): QemuError {
+    // A guest that powers off or panics ends QEMU in order.
+    if (code === 0) return new QemuError(`the guest has stopped; ${this.describeConsole()}`);
     const how = signal === null ? `exit status ${code}` : `signal ${signal}`;
     const words = this.#stderr.lastLines(STDERR_LINES_TOLD).join(" | ");
     return new QemuError(`QEMU ended with ${how}${words === "" ? "" : `: ${words}`}`);
