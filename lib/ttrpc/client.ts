@@ -3,9 +3,10 @@ import { decodeReply, encodeRequest } from "./envelope.js";
 import { TtrpcError } from "./error.js";
 import { encodeFrame, FrameDecoder, FrameType, MAX_PAYLOAD_BYTES } from "./frame.js";
 import { StatusCode } from "./status.js";
+import { startTimer } from "./timer.js";
 
 export interface CallOptions {
-  /** How long to wait; the server is told, too. Without it the call may take for ever. */
+  /** How long to wait, sending included; the server is told, too. Without it the call may take for ever. */
   readonly timeoutMs?: number;
   readonly metadata?: Readonly<Record<string, string>>;
   /** Gives up waiting: the call fails with CANCELLED. ttrpc has no way to tell the server. */
@@ -31,9 +32,12 @@ export function createClient(duplex: Duplex): TtrpcClient {
   return new Client(duplex);
 }
 
-interface PendingCall {
+interface Call {
+  readonly message: Buffer;
   resolve(payload: Uint8Array): void;
   reject(error: TtrpcError): void;
+  /** Absent until the request is written. */
+  streamId?: number;
 }
 
 /** Stream ids are odd, increasing, and of 32 bits. */
@@ -41,28 +45,30 @@ const STREAM_ID_MAX = 0xffff_ffff;
 
 class Client implements TtrpcClient {
   readonly closed: Promise<void>;
-  readonly #pending = new Map<number, PendingCall>();
+  /** Calls that wait until the stream takes more bytes, the oldest first. */
+  readonly #unsent = new Set<Call>();
+  readonly #pending = new Map<number, Call>();
   #nextStreamId = 1;
   #isClosed = false;
+  #cause: Error | undefined;
 
   constructor(private readonly duplex: Duplex) {
     const decoder = new FrameDecoder();
-    let cause: Error | undefined;
     this.closed = new Promise((resolve) => {
       const end = () => {
-        this.#fail(cause);
+        this.#fail();
         resolve();
       };
+      if (duplex.closed) end();
       duplex.once("close", end);
-      // A server that ends its side answers nothing more.
-      duplex.once("end", () => {
-        this.#fail(cause);
-        duplex.destroy();
-      });
     });
+    // A server that ends its side answers nothing more.
+    if (duplex.readableEnded) this.close();
+    duplex.once("end", () => this.close());
     duplex.on("error", (error) => {
-      cause = error;
+      this.#cause = error;
     });
+    duplex.on("drain", () => this.#send());
     duplex.on("data", (chunk: Buffer) => {
       for (const frame of decoder.push(chunk)) {
         if (frame.type === FrameType.RESPONSE)
@@ -77,12 +83,15 @@ class Client implements TtrpcClient {
     payload: Uint8Array,
     options: CallOptions = {},
   ): Promise<Uint8Array> {
-    const { timeoutMs, signal } = options;
+    const { timeoutMs = Number.POSITIVE_INFINITY, signal } = options;
+    const expired = () =>
+      new TtrpcError(StatusCode.DEADLINE_EXCEEDED, `${service}/${method}: no answer within ${timeoutMs} ms`);
+    if (!(timeoutMs > 0)) throw expired();
     const message = encodeRequest({
       service,
       method,
       payload,
-      timeoutMs: timeoutMs ?? 0,
+      timeoutMs: timeoutMs === Number.POSITIVE_INFINITY ? 0 : timeoutMs,
       metadata: new Map(Object.entries(options.metadata ?? {})),
     });
     if (message.length > MAX_PAYLOAD_BYTES) {
@@ -92,37 +101,51 @@ class Client implements TtrpcClient {
       );
     }
     if (signal?.aborted) throw cancelled(service, method, signal.reason);
-    if (this.#isClosed || this.#nextStreamId > STREAM_ID_MAX) throw closedError();
+    if (this.#isClosed) throw closedError(this.#cause);
 
-    const streamId = this.#nextStreamId;
-    this.#nextStreamId += 2;
-    let timer: NodeJS.Timeout | undefined;
+    let call: Call | undefined;
+    let stopTimer: (() => void) | undefined;
     let onAbort: (() => void) | undefined;
     try {
       return await new Promise<Uint8Array>((resolve, reject) => {
-        this.#pending.set(streamId, { resolve, reject });
-        if (timeoutMs !== undefined) {
-          timer = setTimeout(() => {
-            const text = `${service}/${method}: no answer within ${timeoutMs} ms`;
-            reject(new TtrpcError(StatusCode.DEADLINE_EXCEEDED, text));
-          }, timeoutMs);
-        }
-        if (signal !== undefined) {
-          onAbort = () => reject(cancelled(service, method, signal.reason));
-          signal.addEventListener("abort", onAbort, { once: true });
-        }
-        this.duplex.write(encodeFrame(streamId, FrameType.REQUEST, message));
+        stopTimer = startTimer(timeoutMs, () => reject(expired()));
+        onAbort = () => reject(cancelled(service, method, signal?.reason));
+        signal?.addEventListener("abort", onAbort, { once: true });
+        call = { message, resolve, reject };
+        this.#unsent.add(call);
+        this.#send();
       });
     } finally {
-      clearTimeout(timer);
+      stopTimer?.();
       if (onAbort !== undefined) signal?.removeEventListener("abort", onAbort);
-      this.#pending.delete(streamId);
+      if (call !== undefined) this.#forget(call);
     }
   }
 
   close(): void {
-    this.#fail(undefined);
+    this.#fail();
     this.duplex.destroy();
+  }
+
+  /** Writes requests until the stream has enough; "drain" goes on. */
+  #send(): void {
+    for (const call of this.#unsent) {
+      if (this.duplex.writableNeedDrain) return;
+      this.#unsent.delete(call);
+      if (this.#nextStreamId > STREAM_ID_MAX) {
+        call.reject(closedError(new Error("the connection has used up its stream ids")));
+        continue;
+      }
+      call.streamId = this.#nextStreamId;
+      this.#nextStreamId += 2;
+      this.#pending.set(call.streamId, call);
+      this.duplex.write(encodeFrame(call.streamId, FrameType.REQUEST, call.message));
+    }
+  }
+
+  #forget(call: Call): void {
+    this.#unsent.delete(call);
+    if (call.streamId !== undefined) this.#pending.delete(call.streamId);
   }
 
   /** An answer to a call that is no longer waited for is dropped. */
@@ -143,10 +166,11 @@ class Client implements TtrpcClient {
     }
   }
 
-  #fail(cause: Error | undefined): void {
+  #fail(): void {
     this.#isClosed = true;
-    for (const call of this.#pending.values()) call.reject(closedError(cause));
+    for (const call of [...this.#pending.values(), ...this.#unsent]) call.reject(closedError(this.#cause));
     this.#pending.clear();
+    this.#unsent.clear();
   }
 }
 

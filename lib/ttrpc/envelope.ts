@@ -7,12 +7,14 @@ export interface RequestEnvelope {
   readonly service: string;
   readonly method: string;
   readonly payload: Uint8Array;
-  /** How long the caller waits; 0 means for ever. */
+  /** How long the caller waits: 0 means for ever, less means that it has given up already. */
   readonly timeoutMs: number;
   readonly metadata: ReadonlyMap<string, string>;
 }
 
 const NANOSECONDS_PER_MS = 1e6;
+/** timeout_nano is an int64; 292 years and more are for ever. */
+const TIMEOUT_MAX_MS = 2 ** 63 / NANOSECONDS_PER_MS;
 const EMPTY: Uint8Array = new Uint8Array(0);
 
 export function encodeRequest(request: RequestEnvelope): Buffer {
@@ -20,7 +22,7 @@ export function encodeRequest(request: RequestEnvelope): Buffer {
     .string(1, request.service)
     .string(2, request.method)
     .bytes(3, request.payload)
-    .varint(4, Math.round(request.timeoutMs * NANOSECONDS_PER_MS));
+    .varint(4, timeoutNano(request.timeoutMs));
   for (const [key, value] of request.metadata) {
     writer.bytes(5, new MessageWriter().string(1, key).string(2, value).finish());
   }
@@ -52,9 +54,15 @@ export function encodeReply(payload: Uint8Array): Buffer {
   return new MessageWriter().bytes(2, payload).finish();
 }
 
-/** Payload of a response frame with status = 1: google.rpc.Status {code = 1, message = 2, details = 3}. */
+/**
+ * Payload of a response frame with status = 1: google.rpc.Status {code = 1, message = 2, details = 3}. A code that would read as
+ * success, or is no number that the wire can carry, becomes UNKNOWN.
+ */
 export function encodeStatus(error: TtrpcError): Buffer {
-  const status = new MessageWriter().varint(1, error.code).string(2, error.rawMessage);
+  const isFailure = error.code !== StatusCode.OK && Number.isInteger(error.code);
+  const status = new MessageWriter()
+    .varint(1, isFailure ? error.code : StatusCode.UNKNOWN)
+    .string(2, error.rawMessage);
   for (const detail of error.details) status.bytes(3, detail);
   return new MessageWriter().bytes(1, status.finish()).finish();
 }
@@ -72,6 +80,12 @@ export function decodeReply(message: Uint8Array): Uint8Array | TtrpcError {
     } else if (number === 2 && bytes) payload = bytes;
   }
   return payload;
+}
+
+/** A wait that is shorter than a nanosecond must not become one for ever. */
+function timeoutNano(timeoutMs: number): number {
+  if (timeoutMs === 0 || timeoutMs >= TIMEOUT_MAX_MS) return 0;
+  return Math.round(timeoutMs * NANOSECONDS_PER_MS) || 1;
 }
 
 function decodeStatus(message: Uint8Array): TtrpcError {

@@ -1,6 +1,6 @@
 import type { CallOptions, TtrpcClient } from "./client.js";
 import { TtrpcError } from "./error.js";
-import type { CallContext, UnaryHandler } from "./server.js";
+import type { CallContext, UnaryHandler } from "./handler.js";
 import { StatusCode } from "./status.js";
 
 /** Reads and writes one type of message; the static classes that protobufjs generates are codecs. */
