@@ -13,8 +13,13 @@
  * the open file description, so the mark travels with the descriptor over a UNIX socket; setting it needs no privilege, and
  * QEMU sets it nowhere. The back end sets it with fcntl(fd, F_SETSIG, 61).
  *
- * The kernel enforces the result: memory mapped so cannot be written through, by the guest or by anyone else. A page past
- * the end of the file raises SIGBUS when it is touched, as mmap(2) says.
+ * With the emulator TCG it mends one thing more. When a region is unmapped, QEMU 11.1 forgets the memory but not the code that
+ * it had translated from there, and finds that code again when another region gets the same place: the guest then runs what
+ * the earlier file had. After the first map of a marked descriptor this library is told by QEMU of each region that goes, and
+ * has QEMU forget the translated code, too.
+ *
+ * That maps are read-only is enforced by the kernel: memory mapped so cannot be written through, by the guest or by anyone
+ * else. A page past the end of the file raises SIGBUS when it is touched, as mmap(2) says.
  *
  * Build: cc -O2 -fPIC -shared -o shmem-preload.so shmem-preload.c
  */
@@ -22,6 +27,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -52,6 +58,52 @@ __attribute__((constructor)) static void resolve(void)
         abort();
 }
 
+/* QEMU's own functions, which its program file exports for its modules. A QEMU without TCG has no tb_invalidate_phys_range. */
+struct ram_block_notifier {
+    void (*added)(struct ram_block_notifier *, void *host, size_t size, size_t max_size);
+    void (*removed)(struct ram_block_notifier *, void *host, size_t size, size_t max_size);
+    void (*resized)(struct ram_block_notifier *, void *host, size_t old_size, size_t new_size);
+    struct {
+        struct ram_block_notifier *next, **previous;
+    } list;
+};
+typedef void ram_block_notifier_add_function(struct ram_block_notifier *);
+typedef uint64_t qemu_ram_addr_from_host_function(void *host);
+typedef void tb_invalidate_phys_range_function(void *cpu, uint64_t first, uint64_t last);
+
+static const uint64_t RAM_ADDR_INVALID = ~(uint64_t)0;
+
+static qemu_ram_addr_from_host_function *ram_addr_from_host;
+static tb_invalidate_phys_range_function *invalidate_code;
+
+/* Called by QEMU in its main thread, while the region is still known. */
+static void forget_code(struct ram_block_notifier *notifier, void *host, size_t size, size_t max_size)
+{
+    uint64_t first = ram_addr_from_host(host);
+
+    (void)notifier;
+    (void)size;
+    if (first != RAM_ADDR_INVALID && max_size > 0)
+        invalidate_code(NULL, first, first + max_size - 1);
+}
+
+/* At the first map, not before: QEMU's lists are set up by then, and its lock is held. */
+static void watch_regions(void)
+{
+    static struct ram_block_notifier notifier = {.removed = forget_code};
+    static int watching;
+    ram_block_notifier_add_function *add;
+
+    if (watching)
+        return;
+    watching = 1;
+    add = (ram_block_notifier_add_function *)dlsym(RTLD_DEFAULT, "ram_block_notifier_add");
+    ram_addr_from_host = (qemu_ram_addr_from_host_function *)dlsym(RTLD_DEFAULT, "qemu_ram_addr_from_host");
+    invalidate_code = (tb_invalidate_phys_range_function *)dlsym(RTLD_DEFAULT, "tb_invalidate_phys_range");
+    if (add && ram_addr_from_host && invalidate_code)
+        add(&notifier);
+}
+
 /* Leaves errno as it was: the functions below must not change it where the originals would not. */
 static int is_marked(int fd)
 {
@@ -67,8 +119,10 @@ EXPORT void *mmap64(void *address, size_t length, int protection, int flags, int
 {
     if (!next_mmap)
         resolve();
-    if ((flags & MAP_SHARED) && !(flags & MAP_ANONYMOUS) && (protection & PROT_WRITE) && is_marked(fd))
+    if ((flags & MAP_SHARED) && !(flags & MAP_ANONYMOUS) && (protection & PROT_WRITE) && is_marked(fd)) {
         protection &= ~PROT_WRITE;
+        watch_regions();
+    }
     return next_mmap(address, length, protection, flags, fd, offset);
 }
 

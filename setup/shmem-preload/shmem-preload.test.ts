@@ -7,7 +7,7 @@ import { before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { install } from "../component.js";
-import { SHMEM_PRELOAD, shmemPreloadComponent } from "../components/shmem-preload.js";
+import { findCompiler, SHMEM_PRELOAD, shmemPreloadComponent } from "../components/shmem-preload.js";
 
 const here = dirname(fileURLToPath(import.meta.url));
 
@@ -75,4 +75,43 @@ test("another signal is no mark", async () => {
 
 test("a writable descriptor is mapped as ever, marked or not", async () => {
   assert.deepEqual(await probe(O_RDWR, MARK), { shared: "rw-s", private: "rw-p", end: 8, start: 5 });
+});
+
+/**
+ * Stands for QEMU: exports what the library looks for, maps the file of argv as a region, and lets go of it. Prints what it was
+ * asked for.
+ */
+const QEMU = `
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/mman.h>
+struct notifier { void *added; void (*removed)(struct notifier *, void *, size_t, size_t); void *resized; void *list[2]; };
+static struct notifier *registered;
+static char *region;
+void ram_block_notifier_add(struct notifier *n) { printf("watch%s ", registered ? " again" : ""); registered = n; }
+uint64_t qemu_ram_addr_from_host(void *host) { return host == region ? 0x40000000 : ~(uint64_t)0; }
+void tb_invalidate_phys_range(void *cpu, uint64_t first, uint64_t last) {
+  printf("forget %s%llx-%llx ", cpu ? "cpu " : "", (unsigned long long)first, (unsigned long long)last);
+}
+int main(int argc, char **argv) {
+  int fd = open(argv[1], O_RDONLY);
+  fcntl(fd, F_SETSIG, ${MARK});
+  for (int i = 0; i < 2; i++) {
+    region = mmap(0, 0x200000, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (registered) registered->removed(registered, region, 0x1000, 0x200000);
+    if (registered) registered->removed(registered, region + 1, 0x1000, 0x200000);
+  }
+}
+`;
+
+test("QEMU forgets translated code of each region that goes", async () => {
+  const program = join(directory, "qemu");
+  await writeFile(`${program}.c`, QEMU);
+  await promisify(execFile)(await findCompiler(), ["-rdynamic", "-o", program, `${program}.c`]);
+  const { stdout } = await promisify(execFile)(program, [file], {
+    env: { LD_PRELOAD: join(directory, "lib", SHMEM_PRELOAD) },
+  });
+  assert.equal(stdout, "watch forget 40000000-401fffff forget 40000000-401fffff ");
 });
