@@ -1,0 +1,224 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { existsSync, readdirSync } from "node:fs";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { delimiter, dirname, join, resolve } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { privateDirectory } from "../../setup/private-directory.js";
+import { IMAGE_NAME, makeDemoImage } from "../../setup/run/demo-image.js";
+import { mountsBelow, processesMentioning } from "../../setup/run/leftovers.js";
+import { PrivateContainerd } from "../../setup/run/private-containerd.js";
+import type { Toolchain } from "../../setup/toolchain.js";
+
+export const project = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
+export const RUNTIME = "io.containerd.kata-fs.v2";
+
+/** Where the shim keeps what it has of running sandboxes, and where its sockets are. */
+const SANDBOXES = "/run/kata-fs";
+const SHIM_SOCKETS = "/run/containerd/s";
+/** What a sandbox may still be doing after its container has been removed. */
+const GRACE_MS = 10_000;
+
+/** How a command ended, with everything that it printed. */
+export interface Outcome {
+  /** Exit status, or 128 + the signal's number. */
+  readonly status: number;
+  readonly stdout: Buffer;
+  readonly stderr: string;
+}
+
+export interface RunOptions {
+  /** Goes to standard input, which ends behind it. */
+  readonly input?: Buffer;
+  /** Words for ctr before the image. */
+  readonly flags?: readonly string[];
+}
+
+/** What set-up has installed. */
+export async function toolchain(): Promise<Toolchain> {
+  return JSON.parse(await readFile(privateDirectory().toolchainFile, "utf8"));
+}
+
+/** The containerds that the tests run against, by series. */
+export async function containerdSeries(): Promise<readonly string[]> {
+  const series = Object.keys((await toolchain()).containerd).filter((name) => name !== "machine");
+  assert.ok(series.length >= 3, `set-up brought only containerd ${series.join(", ")}`);
+  return series;
+}
+
+/** A containerd with an image, whose sandboxes can be told from all others of the machine by their names. */
+export class Machine {
+  readonly #socketsBefore = names(SHIM_SOCKETS);
+
+  private constructor(
+    readonly id: string,
+    readonly disk: string,
+    private readonly state: string,
+    readonly containerd: PrivateContainerd,
+    readonly sampleMd5: string,
+  ) {}
+
+  /**
+   * @param series a key of {@link Toolchain.containerd}
+   * @param changes YAML that is added to the configuration that set-up wrote
+   */
+  static async start(series: string, changes = ""): Promise<Machine> {
+    const tools = await toolchain();
+    const program = tools.containerd[series];
+    assert.ok(program, `set-up brought no containerd ${series}`);
+    const id = `test-${randomBytes(4).toString("hex")}`;
+    const disk = join(privateDirectory().path, "test", id);
+    const state = join("/run", id);
+    await mkdir(disk, { recursive: true });
+    await mkdir(state, { recursive: true });
+    const config = join(disk, "config.yaml");
+    await writeFile(config, (await readFile(privateDirectory().configFile, "utf8")) + changes);
+    const containerd = await PrivateContainerd.start(
+      program,
+      { root: join(disk, "containerd"), state: join(state, "c") },
+      {
+        ...process.env,
+        PATH: [
+          join(project, "dist/bin"),
+          dirname(tools.runc),
+          dirname(process.execPath),
+          process.env["PATH"],
+        ].join(delimiter),
+        KATA_FS_NODE: process.execPath,
+        KATA_FS_CONFIG: config,
+      },
+    );
+    const image = await makeDemoImage(disk, join(tools.guestRoot, "usr/bin/busybox"));
+    const machine = new Machine(id, disk, state, containerd, image.sampleMd5);
+    const { status, stderr } = await machine.ctr(["image", "import", image.file]);
+    await rm(image.file);
+    assert.equal(status, 0, stderr);
+    return machine;
+  }
+
+  /** A name for a container that no other machine uses. */
+  name(suffix: string): string {
+    return `${this.id}-${suffix}`;
+  }
+
+  ctr(words: readonly string[], input?: Buffer): Promise<Outcome> {
+    return execute(this.containerd.ctrCommand(...words), input);
+  }
+
+  /** Runs a command in a container of its own and removes it. */
+  run(suffix: string, command: readonly string[], { input, flags = [] }: RunOptions = {}): Promise<Outcome> {
+    const words = ["run", "--rm", "--runtime", RUNTIME, ...flags, IMAGE_NAME, this.name(suffix), ...command];
+    return this.ctr(words, input);
+  }
+
+  /** Starts a container that goes on in the background. */
+  async runDetached(suffix: string, command: readonly string[]): Promise<void> {
+    const words = ["run", "--detach", "--runtime", RUNTIME, IMAGE_NAME, this.name(suffix), ...command];
+    const { status, stderr } = await this.ctr(words);
+    assert.equal(status, 0, stderr + (await this.containerd.logTail(30)));
+  }
+
+  /** Runs a command in a container that is there. */
+  exec(suffix: string, command: readonly string[], input?: Buffer): Promise<Outcome> {
+    const execId = `e${randomBytes(4).toString("hex")}`;
+    return this.ctr(["task", "exec", "--exec-id", execId, this.name(suffix), ...command], input);
+  }
+
+  /** "RUNNING", "STOPPED", or undefined when there is no such task. */
+  async status(suffix: string): Promise<string | undefined> {
+    const { stdout } = await this.ctr(["task", "list"]);
+    const line = stdout
+      .toString()
+      .split("\n")
+      .find((text) => text.startsWith(`${this.name(suffix)} `));
+    return line?.trim().split(/\s+/).at(-1);
+  }
+
+  async untilStatus(suffix: string, wanted: string | undefined, limitMs = 20_000): Promise<void> {
+    const deadline = performance.now() + limitMs;
+    let found = await this.status(suffix);
+    while (found !== wanted) {
+      assert.ok(
+        performance.now() < deadline,
+        `${suffix} is ${found}, and not ${wanted}, after ${limitMs} ms`,
+      );
+      await delay(100);
+      found = await this.status(suffix);
+    }
+  }
+
+  /** Removes a container with its task. */
+  async remove(suffix: string): Promise<void> {
+    await this.ctr(["task", "delete", "--force", this.name(suffix)]);
+    const { status, stderr } = await this.ctr(["container", "delete", this.name(suffix)]);
+    assert.equal(status, 0, stderr);
+  }
+
+  /** What is left of sandboxes: processes, mounts, directories, sockets. Empty when all is as it was. */
+  async leftovers(): Promise<string[]> {
+    const deadline = performance.now() + GRACE_MS;
+    for (;;) {
+      const found = await this.#look();
+      if (found.length === 0 || performance.now() > deadline) return found;
+      await delay(100);
+    }
+  }
+
+  /** Ends containerd and removes everything; fails if a sandbox has left something. */
+  async stop(): Promise<void> {
+    const left = await this.leftovers();
+    const log = left.length > 0 ? await this.containerd.logTail(60) : "";
+    await this.containerd.stop();
+    for (const directory of [this.disk, this.state]) {
+      for (const point of await mountsBelow(directory)) await execute(["umount", "--lazy", point]);
+      await rm(directory, { recursive: true, force: true });
+    }
+    assert.deepEqual(left, [], log);
+  }
+
+  async #look(): Promise<string[]> {
+    const daemon = this.containerd.address;
+    const processes = (await processesMentioning(this.id)).filter(
+      ({ command }) => !command.includes("--config") && !command.startsWith(daemon),
+    );
+    return [
+      ...processes.map(({ pid, command }) => `process ${pid}: ${command}`),
+      ...(await mountsBelow(this.state)).filter((point) => point.includes("/io.containerd.runtime")),
+      ...names(SANDBOXES)
+        .filter((name) => name.startsWith(this.id))
+        .map((name) => join(SANDBOXES, name)),
+      ...names(SHIM_SOCKETS)
+        .filter((name) => !this.#socketsBefore.includes(name))
+        .map((name) => join(SHIM_SOCKETS, name)),
+    ];
+  }
+}
+
+/** Runs a command to its end. */
+export function execute(
+  [file = "", ...args]: readonly string[],
+  input: Buffer = Buffer.alloc(0),
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<Outcome> {
+  return new Promise((resolveOutcome, reject) => {
+    const child = spawn(file, args, { stdio: ["pipe", "pipe", "pipe"], env, cwd: project });
+    const stdout: Buffer[] = [];
+    const stderr: Buffer[] = [];
+    child.stdout.on("data", (chunk: Buffer) => stdout.push(chunk));
+    child.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
+    // A command that ends without reading all of its input is no failure of the test.
+    child.stdin.on("error", () => {});
+    child.stdin.end(input);
+    child.once("error", reject);
+    child.once("close", (code, signal) => {
+      const status = code ?? (signal === "SIGKILL" ? 137 : 143);
+      resolveOutcome({ status, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr).toString() });
+    });
+  });
+}
+
+function names(directory: string): string[] {
+  return existsSync(directory) ? readdirSync(directory) : [];
+}
