@@ -71,7 +71,7 @@ export const CONFIGURATION_FIELDS: { readonly [S in keyof Configuration]: Sectio
   hypervisor: {
     argv: commandLine(["qemu-system-x86_64"]),
     env: textByName(),
-    kernel: path("/opt/kata-fs/guest/vmlinuz"),
+    kernel: path("/opt/kata-fs/guest/kernel"),
     kernelParameters: text(""),
     firmware: text("qboot.rom"),
     accelerator: oneOf("auto", ["kvm", "tcg"]),

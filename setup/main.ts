@@ -1,6 +1,7 @@
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ConfigError } from "../configs/index.js";
+import { takeLock } from "../scripts/exclusive.mjs";
 import { CommandError, endRunningCommands } from "./command.js";
 import { type Overrides, readOverrides } from "./overrides.js";
 import { privateDirectory } from "./private-directory.js";
@@ -81,7 +82,15 @@ async function setUpAndTell(containerd: string, overrides: Overrides): Promise<T
 }
 
 if (process.argv[1] === thisFile) {
-  void main(process.argv.slice(2)).then((status) => {
-    process.exitCode = status;
-  });
+  void takeLock(privateDirectory().path)
+    .then(() => main(process.argv.slice(2)))
+    .then(
+      (status) => {
+        process.exitCode = status;
+      },
+      (error: Error) => {
+        console.error(`kata-fs: ${error.message}`);
+        process.exitCode = 1;
+      },
+    );
 }

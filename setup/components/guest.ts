@@ -1,15 +1,18 @@
 import { createHash } from "node:crypto";
 import { cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { zstdPayload } from "../../guest/kernel-image.js";
 import { copyModules } from "../../guest/kernel-modules.js";
 import { GUEST_MODULES, GuestLayout } from "../../guest/layout.js";
 import { copyNodeRuntime } from "../../guest/node-runtime.js";
 import { createSkeleton, finishOsDirectory } from "../../guest/os-directory.js";
+import { run } from "../command.js";
 import type { Component } from "../component.js";
 import type { Debian } from "../debian/suites.js";
 import { unpack } from "../debian/unpack.js";
 import type { Step } from "../progress.js";
 import { SetupError } from "../setup-error.js";
+import { commandOf, foreignProgram } from "./foreign-program.js";
 
 /** Metapackage that depends on Debian 13's current kernel for virtual machines. */
 const KERNEL_METAPACKAGE = "linux-image-cloud-amd64";
@@ -23,7 +26,7 @@ const KOFFI_ADDON = join(KOFFI_NATIVE, "linux_x64/koffi.node");
 const LOADED_AT_RUN_TIME = /\/(package\.json|index\.js|[^/]+\.cjs|linux_x64\/koffi\.node)$/;
 
 /** Names in the guest component's directory. */
-export const GuestFiles = { kernel: "vmlinuz", root: "root" } as const;
+export const GuestFiles = { kernel: "kernel", root: "root" } as const;
 
 /** What the guest is made of besides Debian's packages. */
 export interface GuestSources {
@@ -44,7 +47,7 @@ export async function guestComponent(
     directory,
     provides: [GuestFiles.kernel, join(GuestFiles.root, GuestLayout.init)],
     recipe: JSON.stringify([
-      6,
+      7,
       KERNEL_METAPACKAGE,
       OS_PACKAGES,
       GUEST_MODULES,
@@ -85,7 +88,7 @@ export async function installAgent(guestDirectory: string, bundle: string): Prom
   await rename(`${target}.new`, target);
 }
 
-/** Puts vmlinuz into `staging` and the modules into `root`; returns the kernel's release. */
+/** Puts the kernel into `staging` and the modules into `root`; returns the kernel's release. */
 async function installKernel(staging: string, root: string, debian: Debian, step: Step): Promise<string> {
   const apt = await debian.root("trixie");
   const image = (await apt.dependencies(KERNEL_METAPACKAGE)).find((name) => /^linux-image-\d/.test(name));
@@ -96,7 +99,7 @@ async function installKernel(staging: string, root: string, debian: Debian, step
   const vmlinuz = (await readdir(join(unpacked, "boot"))).find((name) => name.startsWith("vmlinuz-"));
   if (vmlinuz === undefined) throw noKernel(`${image} has no boot/vmlinuz`);
   const release = vmlinuz.slice("vmlinuz-".length);
-  await rename(join(unpacked, "boot", vmlinuz), join(staging, GuestFiles.kernel));
+  await installImage(join(unpacked, "boot", vmlinuz), join(staging, GuestFiles.kernel), debian, step);
 
   step.update("kernel modules");
   const folder = join(GuestLayout.kernelModules, release);
@@ -110,6 +113,23 @@ async function installKernel(staging: string, root: string, debian: Debian, step
   await writeFile(join(root, GuestLayout.moduleList), list.join("\n"));
   await rm(unpacked, { recursive: true });
   return release;
+}
+
+/** Puts the kernel to `target`, decompressed if it can be. */
+async function installImage(image: string, target: string, debian: Debian, step: Step): Promise<void> {
+  const payload = zstdPayload(await readFile(image));
+  if (payload === undefined) {
+    await rename(image, target);
+    return;
+  }
+  const tools = `${target}-tools`;
+  const apt = await debian.root("trixie");
+  await unpack(await apt.download({ packages: ["zstd"], withDependencies: true }, step), tools, step);
+  step.update("decompressing the kernel");
+  const compressed = join(tools, "kernel.zst");
+  await writeFile(compressed, payload);
+  await run([...commandOf(foreignProgram(tools, "usr/bin/zstd")), "-d", "-q", compressed, "-o", target]);
+  await rm(tools, { recursive: true });
 }
 
 async function copyKoffi(nodeModules: string, target: string): Promise<void> {

@@ -2,7 +2,7 @@ import { createHash, type Hash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { type FileHandle, open, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { SAMPLE_BYTES, sampleChunks } from "./sample-file.js";
+import { sampleChunks } from "./sample-file.js";
 import { tarEnd, tarFile, tarHeader, tarPadding } from "./tar.js";
 
 /** The name under which containerd knows the image after the import. */
@@ -46,12 +46,17 @@ interface Blob {
  * second one, so that the container's root has more than one lower layer.
  *
  * @param busybox a statically linked busybox.
+ * @param sampleBytes length of the sample file, in whole mebibytes.
  */
-export async function makeDemoImage(directory: string, busybox: string): Promise<DemoImage> {
+export async function makeDemoImage(
+  directory: string,
+  busybox: string,
+  sampleBytes: number,
+): Promise<DemoImage> {
   const tools = toolsLayer(await readFile(busybox));
   const toolsBlob = blobOf(tools);
   const sampleLayer = join(directory, "sample-layer.tar");
-  const { blob: sampleBlob, md5 } = await writeSampleLayer(sampleLayer);
+  const { blob: sampleBlob, md5 } = await writeSampleLayer(sampleLayer, sampleBytes);
 
   const config = json({
     architecture: "amd64",
@@ -105,19 +110,19 @@ function toolsLayer(busybox: Buffer): Buffer {
   return Buffer.concat([...folders, tarFile("bin/busybox", busybox, 0o755), ...links, passwd, tarEnd()]);
 }
 
-async function writeSampleLayer(file: string): Promise<{ blob: Blob; md5: string }> {
+async function writeSampleLayer(file: string, sampleBytes: number): Promise<{ blob: Blob; md5: string }> {
   const out = await open(file, "w");
   const sha256 = createHash("sha256");
   const md5 = createHash("md5");
   try {
     const folder = tarHeader({ name: "data", type: "directory", mode: 0o755, sizeBytes: 0 });
-    const header = tarHeader({ name: SAMPLE_PATH, type: "file", mode: 0o644, sizeBytes: SAMPLE_BYTES });
+    const header = tarHeader({ name: SAMPLE_PATH, type: "file", mode: 0o644, sizeBytes: sampleBytes });
     await append(out, sha256, Buffer.concat([folder, header]));
-    for (const chunk of sampleChunks()) {
+    for (const chunk of sampleChunks(sampleBytes)) {
       md5.update(chunk);
       await append(out, sha256, chunk);
     }
-    await append(out, sha256, Buffer.concat([tarPadding(SAMPLE_BYTES), tarEnd()]));
+    await append(out, sha256, Buffer.concat([tarPadding(sampleBytes), tarEnd()]));
   } finally {
     await out.close();
   }

@@ -16,6 +16,7 @@ import { DEMO_SCRIPT, FACTS_FOLDER, readGuestFacts } from "./facts.js";
 import { formatClaims, formatPhases } from "./print-report.js";
 import { PrivateContainerd } from "./private-containerd.js";
 import { judge } from "./proof.js";
+import { SAMPLE_BYTES, SMALL_SAMPLE_BYTES } from "./sample-file.js";
 import { parseSandboxReport, type SandboxReport } from "./sandbox-report.js";
 import { createWorkspace, removeAbandonedWorkspaces, removeWorkspace, type Workspace } from "./workspace.js";
 
@@ -60,7 +61,12 @@ export async function runContainer(request: RunRequest, options: RunOptions): Pr
 async function runIn(workspace: Workspace, request: RunRequest, options: RunOptions): Promise<number> {
   const { toolchain, containerd: program, progress, project } = options;
   const step = progress.step(`containerd ${program.version} and an image`);
-  const image = await makeDemoImage(workspace.disk, join(toolchain.guestRoot, "usr/bin/busybox"));
+  const sampleBytes = request.command === undefined ? SAMPLE_BYTES : SMALL_SAMPLE_BYTES;
+  const image = await makeDemoImage(
+    workspace.disk,
+    join(toolchain.guestRoot, "usr/bin/busybox"),
+    sampleBytes,
+  );
   const { PATH = "" } = process.env;
   const containerd = await PrivateContainerd.start(
     program,
@@ -137,9 +143,13 @@ function callOf(request: RunRequest, { id, facts }: Workspace, containerd: Priva
   );
 }
 
-/** The call as a reader may repeat it, with a script shortened to its place. */
+/** The call as a shell would take it, with a script of several lines shortened to its place. */
 function display(call: readonly string[]): string {
-  return call.map((word) => (word.includes("\n") ? "'…'" : word)).join(" ");
+  const quote = (word: string) => {
+    if (word.includes("\n")) return "'…'";
+    return /^[\w./:=,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+  };
+  return call.map(quote).join(" ");
 }
 
 /**
