@@ -1,0 +1,156 @@
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { IMAGE_NAME } from "../setup/run/demo-image.js";
+import { type Phase, parseSandboxReport } from "../setup/run/sandbox-report.js";
+import { execute, Machine, project } from "../test/e2e/machine.js";
+import { processesOf, pssMib, type SandboxProcesses } from "./memory.js";
+import { formatTable, type Row } from "./table.js";
+
+// npm run bench: how fast a sandbox starts, and what it costs. The peer in each table is runc, in the same run on the same
+// machine, or the sandbox before.
+
+const { values: options } = parseArgs({
+  options: { runs: { type: "string", default: "5" }, containerd: { type: "string", default: "1.7" } },
+});
+const runs = Number(options.runs);
+
+const reports = await mkdtemp("/tmp/kata-fs-bench-");
+const machine = await Machine.start(options.containerd, `\nruntime:\n  reportDirectory: ${reports}\n`);
+try {
+  console.log(`${runs} runs each, in turn; containerd ${options.containerd}`);
+  console.log(formatTable("Start of a shim", await shimStart()));
+  console.log(formatTable("A container from call to exit", await containerRun()));
+  console.log(formatTable("Memory (PSS)", await memory()));
+} finally {
+  await machine.stop();
+  await rm(reports, { recursive: true, force: true });
+}
+
+/** From the call of the launcher until the address is printed, as containerd waits for it. */
+async function shimStart(): Promise<Row[]> {
+  const values: number[] = [];
+  for (let index = 0; index <= runs; index++) {
+    const bundle = join(reports, `bundle-${index}`);
+    await mkdir(bundle);
+    await writeFile(join(bundle, "config.json"), JSON.stringify({ ociVersion: "1.0.2", annotations: {} }));
+    const launcher = join(project, "dist/bin/containerd-shim-kata-fs-v2");
+    const words = [
+      "-namespace",
+      "bench",
+      "-address",
+      machine.containerd.address,
+      "-publish-binary",
+      "/bin/true",
+    ];
+    const call = [
+      "sh",
+      "-c",
+      'cd "$0" && exec "$@"',
+      bundle,
+      launcher,
+      ...words,
+      "-id",
+      machine.name(`start${index}`),
+    ];
+    const started = performance.now();
+    const { status, stdout, stderr } = await execute([...call, "start"]);
+    const elapsedMs = performance.now() - started;
+    if (status !== 0 || !stdout.toString().startsWith("unix://"))
+      throw new Error(`start: ${stdout}${stderr}`);
+    // The first one finds cold files.
+    if (index > 0) values.push(elapsedMs);
+    process.kill(Number(await readFile(join(bundle, "shim.pid"), "utf8")), "SIGKILL");
+    await execute([...call, "-bundle", bundle, "delete"]);
+  }
+  return [{ title: "launcher called → address printed", values, unit: "ms" }];
+}
+
+/** `ctr run --rm … true` with kata-fs and with runc, in turn. */
+async function containerRun(): Promise<Row[]> {
+  const ours: number[] = [];
+  const runc: number[] = [];
+  const phases = new Map<Phase, number[]>();
+  for (let index = 0; index <= runs; index++) {
+    const id = `run${index}`;
+    const elapsedMs = await timed(() => machine.run(id, ["/bin/true"]));
+    const runcMs = await timed(() =>
+      machine.ctr([
+        "run",
+        "--rm",
+        "--runtime",
+        "io.containerd.runc.v2",
+        IMAGE_NAME,
+        machine.name(`runc${index}`),
+        "/bin/true",
+      ]),
+    );
+    if (index === 0) continue;
+    ours.push(elapsedMs);
+    runc.push(runcMs);
+    const text = await readFile(join(reports, `${machine.name(id)}.json`), "utf8");
+    const { phasesMs } = parseSandboxReport(JSON.parse(text));
+    for (const [phase, durationMs] of Object.entries(phasesMs) as [Phase, number][]) {
+      phases.set(phase, [...(phases.get(phase) ?? []), durationMs]);
+    }
+  }
+  return [
+    { title: "ctr run, kata-fs", values: ours, unit: "ms" },
+    ...[...phases].map(([phase, values]): Row => ({ title: `… ${phase}`, values, unit: "ms" })),
+    { title: "ctr run, runc", values: runc, unit: "ms" },
+  ];
+}
+
+/** What a sandbox's processes take after the boot, and what a second and a third one add. */
+async function memory(): Promise<Row[]> {
+  const shim: number[] = [];
+  const daemon: number[] = [];
+  const qemu: number[] = [];
+  const added: number[][] = [[], [], []];
+  for (let round = 0; round < runs; round++) {
+    const ids: string[] = [];
+    const sandboxes: SandboxProcesses[] = [];
+    let totalBefore = 0;
+    for (const [position, addedMib] of added.entries()) {
+      const id = `memory${round}-${position}`;
+      await machine.runDetached(id, ["/bin/sleep", "600"]);
+      ids.push(id);
+      sandboxes.push(processesOf(machine.name(id)));
+      const total = sandboxes
+        .flatMap((pids) => Object.values<number>({ ...pids }))
+        .reduce((sum, pid) => sum + pssMib(pid), 0);
+      addedMib.push(total - totalBefore);
+      totalBefore = total;
+      const [first] = sandboxes;
+      if (position > 0 || first === undefined) continue;
+      shim.push(pssMib(first.shim));
+      daemon.push(pssMib(first.daemon));
+      qemu.push(pssMib(first.qemu));
+    }
+    for (const id of ids) await machine.remove(id);
+  }
+  return [
+    { title: "shim", values: shim, unit: "MiB" },
+    { title: "kata-fsd", values: daemon, unit: "MiB" },
+    {
+      title: "shim + kata-fsd",
+      values: shim.map((value, index) => value + (daemon[index] ?? 0)),
+      unit: "MiB",
+    },
+    { title: "QEMU with the guest", values: qemu, unit: "MiB" },
+    ...["first", "second", "third"].map(
+      (name, index): Row => ({
+        title: `added by the ${name} sandbox`,
+        values: added[index] ?? [],
+        unit: "MiB",
+      }),
+    ),
+  ];
+}
+
+async function timed(call: () => ReturnType<typeof execute>): Promise<number> {
+  const started = performance.now();
+  const { status, stderr } = await call();
+  if (status !== 0) throw new Error(stderr);
+  return performance.now() - started;
+}
