@@ -67,8 +67,8 @@ export function toRuntimeProcess(process: message.Process): RuntimeProcess {
     ...(process.Capabilities ? { capabilities: toCapabilities(process.Capabilities) } : {}),
     rlimits: (process.Rlimits ?? []).map(({ Type, Hard, Soft }) => ({
       type: Type ?? "",
-      hard: toUint64(Hard),
-      soft: toUint64(Soft),
+      hard: toLimit(Hard),
+      soft: toLimit(Soft),
     })),
     noNewPrivileges: process.NoNewPrivileges ?? false,
     ...given("apparmorProfile", process.ApparmorProfile),
@@ -208,11 +208,17 @@ function given<K extends string, T extends string | Integer | boolean>(
 }
 
 const UINT64_MAX = 2n ** 64n - 1n;
+const LARGEST_UINT64_NUMBER = 2 ** 64 - 2 ** 11;
 const INT64_MAX = 2n ** 63n - 1n;
 
 /** A uint64 of the protocol. Decoded to a number, the largest were rounded up beyond the type: they become its maximum. */
 function toUint64(value: number | undefined): Integer {
   return toInteger(value ?? 0, UINT64_MAX);
+}
+
+/** The same for a resource limit: the largest number below 2^64 is as near as a number comes to "unlimited". */
+function toLimit(value: number | undefined): Integer {
+  return value !== undefined && value >= LARGEST_UINT64_NUMBER ? UINT64_MAX : toUint64(value);
 }
 
 /** The same for an int64. */
