@@ -39,16 +39,14 @@ function runDelete(cleanUp = "") {
     `import { deleteTask } from ${JSON.stringify(join(HERE, "delete.ts"))};
      import { writeFileSync } from "node:fs";
      const args = { action: "delete", id: "c1", namespace: "n", address: "/run/test.sock", publishBinary: "", bundle: "", debug: false } as const;
-     process.exit(await deleteTask(args, process.cwd(), async (id: string) => {
-       writeFileSync("cleaned-up", id);
+     process.exit(await deleteTask(args, process.cwd(), async ({ address, namespace, id }) => {
+       writeFileSync("cleaned-up", [address, namespace, id].join(" "));
        ${cleanUp}
      }));`,
   );
   const startedMs = performance.now();
-  const result = spawnSync(process.execPath, ["--import", "tsx", program], {
-    cwd: bundle,
-    env: { ...process.env, NODE_PATH: join(HERE, "../node_modules") },
-  });
+  const tsx = import.meta.resolve("tsx");
+  const result = spawnSync(process.execPath, ["--import", tsx, program], { cwd: bundle, timeout: 20_000 });
   return {
     status: result.status,
     response: containerd.DeleteResponse.decode(result.stdout),
@@ -61,7 +59,7 @@ const isMounted = () =>
   readFileSync("/proc/self/mountinfo", "utf8").includes(join(bundle, "rootfs").replace(" ", "\\040"));
 
 test("ends shim, sandbox, socket and mounts, and answers 137", async () => {
-  const shim = spawn("sleep", ["1000"]);
+  const shim = spawn("sleep", ["30"]);
   const exited = new Promise((resolve) => shim.once("exit", (_, signal) => resolve(signal)));
   const startTime = readFileSync(`/proc/${shim.pid}/stat`, "utf8").split(" ")[21];
   writeFileSync(join(bundle, "shim.pid"), `${shim.pid} ${startTime}`);
@@ -74,7 +72,7 @@ test("ends shim, sandbox, socket and mounts, and answers 137", async () => {
   assert.equal(response.exit_status, 137);
   assert.ok(Math.abs(response.exited_at.seconds - Date.now() / 1_000) < 10);
   assert.equal(await exited, "SIGKILL");
-  assert.equal(readFileSync(join(bundle, "cleaned-up"), "utf8"), "c1");
+  assert.equal(readFileSync(join(bundle, "cleaned-up"), "utf8"), "/run/test.sock n c1");
   assert.equal(existsSync(socket), false);
   assert.equal(isMounted(), false);
 

@@ -27,15 +27,19 @@ export function runningShimPid(bundle: string): number | undefined {
   return startTimeOf(Number(pid)) === startTime ? Number(pid) : undefined;
 }
 
-/** When a process was started, in clock ticks since boot: field 22 of proc_pid_stat(5); undefined if there is none. */
+/**
+ * When a process was started, in clock ticks since boot: field 22 of proc_pid_stat(5). Undefined if it has ended, even if its parent
+ * has not taken notice yet.
+ */
 function startTimeOf(pid: number): string | undefined {
   let stat: string;
   try {
     stat = readFileSync(`/proc/${pid}/stat`, "utf8");
   } catch {
-    // It has ended; there is no other reason for root.
+    // There is no such process; root is refused nothing.
     return undefined;
   }
   // The second field is the program's name in parentheses, which may hold spaces and parentheses itself.
-  return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+  const [state, ...fields] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return state === "Z" || state === "X" ? undefined : fields[18];
 }
