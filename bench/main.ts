@@ -1,5 +1,7 @@
+import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { IMAGE_NAME } from "../setup/run/demo-image.js";
 import { type Phase, parseSandboxReport } from "../setup/run/sandbox-report.js";
@@ -16,12 +18,16 @@ const { values: options } = parseArgs({
 const runs = Number(options.runs);
 
 const reports = await mkdtemp("/tmp/kata-fs-bench-");
-const machine = await Machine.start(options.containerd, `\nruntime:\n  reportDirectory: ${reports}\n`);
+const machine = await Machine.start(options.containerd, { runtime: { reportDirectory: reports } });
 try {
   console.log(`${runs} runs each, in turn; containerd ${options.containerd}`);
   console.log(formatTable("Start of a shim", await shimStart()));
   console.log(formatTable("A container from call to exit", await containerRun()));
   console.log(formatTable("Memory (PSS)", await memory()));
+} catch (error) {
+  // Not left to the process's end: what stop finds left over would hide it.
+  console.error(error);
+  process.exitCode = 1;
 } finally {
   await machine.stop();
   await rm(reports, { recursive: true, force: true });
@@ -60,7 +66,8 @@ async function shimStart(): Promise<Row[]> {
       throw new Error(`start: ${stdout}${stderr}`);
     // The first one finds cold files.
     if (index > 0) values.push(elapsedMs);
-    process.kill(Number(await readFile(join(bundle, "shim.pid"), "utf8")), "SIGKILL");
+    // `delete` ends the shim by what it noted of itself, which it does right after its answer.
+    while (!existsSync(join(bundle, "shim.pid"))) await delay(10);
     await execute([...call, "-bundle", bundle, "delete"]);
   }
   return [{ title: "launcher called → address printed", values, unit: "ms" }];

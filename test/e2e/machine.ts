@@ -6,10 +6,13 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { delimiter, dirname, join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { withOverrides } from "../../setup/config-file.js";
+import type { Overrides } from "../../setup/overrides.js";
 import { privateDirectory } from "../../setup/private-directory.js";
 import { IMAGE_NAME, makeDemoImage } from "../../setup/run/demo-image.js";
 import { mountsBelow, processesMentioning } from "../../setup/run/leftovers.js";
 import { PrivateContainerd } from "../../setup/run/private-containerd.js";
+import { SMALL_SAMPLE_BYTES } from "../../setup/run/sample-file.js";
 import type { Toolchain } from "../../setup/toolchain.js";
 
 export const project = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
@@ -62,9 +65,9 @@ export class Machine {
 
   /**
    * @param series a key of {@link Toolchain.containerd}
-   * @param changes YAML that is added to the configuration that set-up wrote
+   * @param changes keys of the configuration that differ from what set-up wrote
    */
-  static async start(series: string, changes = ""): Promise<Machine> {
+  static async start(series: string, changes: Overrides = {}): Promise<Machine> {
     const tools = await toolchain();
     const program = tools.containerd[series];
     assert.ok(program, `set-up brought no containerd ${series}`);
@@ -74,7 +77,7 @@ export class Machine {
     await mkdir(disk, { recursive: true });
     await mkdir(state, { recursive: true });
     const config = join(disk, "config.yaml");
-    await writeFile(config, (await readFile(privateDirectory().configFile, "utf8")) + changes);
+    await writeFile(config, withOverrides(await readFile(privateDirectory().configFile, "utf8"), changes));
     const containerd = await PrivateContainerd.start(
       program,
       { root: join(disk, "containerd"), state: join(state, "c") },
@@ -90,7 +93,8 @@ export class Machine {
         KATA_FS_CONFIG: config,
       },
     );
-    const image = await makeDemoImage(disk, join(tools.guestRoot, "usr/bin/busybox"));
+    const busybox = join(tools.guestRoot, "usr/bin/busybox");
+    const image = await makeDemoImage(disk, busybox, SMALL_SAMPLE_BYTES);
     const machine = new Machine(id, disk, state, containerd, image.sampleMd5);
     const { status, stderr } = await machine.ctr(["image", "import", image.file]);
     await rm(image.file);
