@@ -9,6 +9,7 @@ import { containerTypeOf } from "./container-type.js";
 import { encodeDeleteResponse } from "./delete-response.js";
 import { messageOf } from "./error.js";
 import { runningShimPid } from "./shim-process.js";
+import type { SandboxIdentity } from "./task/sandbox-port.js";
 
 /** containerd gives `delete` 5 s, and its caller waits for it. */
 const CLEANUP_LIMIT_MS = 2_000;
@@ -17,7 +18,7 @@ const CLEANUP_LIMIT_MS = 2_000;
 const KILLED_STATUS = 137;
 
 /** Ends what is left of a sandbox on the host: QEMU, kata-fsd, mounts, directories. Must be harmless when nothing is. */
-export type CleanUpSandbox = (sandboxId: string) => Promise<void>;
+export type CleanUpSandbox = (sandbox: SandboxIdentity) => Promise<void>;
 
 /**
  * The `delete` action, for a task whose shim is gone or hangs: ends what belongs to it, and prints a DeleteResponse. The guest is not
@@ -45,7 +46,7 @@ export async function deleteTask(
 async function cleanUp(args: ShimArgs, bundle: string, cleanUpSandbox: CleanUpSandbox): Promise<void> {
   if (ownsSandbox(bundle)) {
     await attempt("the shim", () => killShim(bundle));
-    await attempt("the sandbox", () => cleanUpSandbox(args.id));
+    await attempt("the sandbox", () => cleanUpSandbox(args));
     await attempt("the socket", () =>
       rmSync(socketPath(args.address, args.namespace, args.id), { force: true }),
     );

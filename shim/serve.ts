@@ -19,8 +19,8 @@ const FLUSH_LIMIT_MS = 1_000;
 /** How long containerd may take to close its connections after Shutdown. */
 const CLOSE_LIMIT_MS = 1_000;
 
-/** What the shim runs sandboxes with, given its logger. */
-export type CreateSandboxFactory = (logger: ShimLogger) => SandboxFactory;
+/** What the shim runs sandboxes with, given containerd's gRPC socket and the shim's logger. */
+export type CreateSandboxFactory = (address: string, logger: ShimLogger) => SandboxFactory;
 
 /**
  * Serves containerd's task API until the last task is gone. SIGTERM does not end it: systemd sends it to everything in
@@ -41,7 +41,7 @@ export async function serve(
   const events = createEventPublisher(TTRPC_ADDRESS, args.namespace, logger);
   const tasks = new Tasks({
     namespace: args.namespace,
-    factory: createSandboxFactory(logger),
+    factory: createSandboxFactory(args.address, logger),
     events,
     logger,
     onContainerGone: leaveDeleteResponse,

@@ -31,7 +31,7 @@ export function runningShimPid(bundle: string): number | undefined {
  * When a process was started, in clock ticks since boot: field 22 of proc_pid_stat(5). Undefined if it has ended, even if its parent
  * has not taken notice yet.
  */
-function startTimeOf(pid: number): string | undefined {
+export function startTimeOf(pid: number): string | undefined {
   let stat: string;
   try {
     stat = readFileSync(`/proc/${pid}/stat`, "utf8");

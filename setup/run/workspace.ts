@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
 import { mkdir, readdir, rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -63,9 +62,8 @@ async function clear({ id, disk, state }: Workspace): Promise<string[]> {
     complaints.push(`process ${pid} was still running: ${command}`);
     kill(pid);
   }
-  const sandbox = join(SANDBOXES, id);
-  for (const point of await unmountBelow(sandbox)) complaints.push(`${point} was still mounted`);
-  if (existsSync(sandbox)) {
+  for (const sandbox of await sandboxesOf(id)) {
+    for (const point of await unmountBelow(sandbox)) complaints.push(`${point} was still mounted`);
     complaints.push(`${sandbox} was still there`);
     await rm(sandbox, { recursive: true, force: true });
   }
@@ -77,6 +75,12 @@ async function clear({ id, disk, state }: Workspace): Promise<string[]> {
     if (error.code !== "ENOTEMPTY") throw error; // Another abandoned run's turn comes next.
   });
   return complaints;
+}
+
+/** A sandbox's directory begins with its container's id. */
+async function sandboxesOf(id: string): Promise<string[]> {
+  const names = await readdir(SANDBOXES).catch(() => []); // No sandbox was ever there.
+  return names.filter((name) => name.startsWith(`${id}-`)).map((name) => join(SANDBOXES, name));
 }
 
 async function untilProcessesEnd(id: string): Promise<void> {

@@ -5,7 +5,7 @@ const AGENT_SERVICE = "grpc.AgentService";
 const HEALTH_SERVICE = "grpc.Health";
 
 const CALL_LIMIT_MS = 60_000;
-const CHECK_LIMIT_MS = 2_000;
+const CHECK_LIMIT_MS = 10_000;
 const DESTROY_LIMIT_MS = 3_000;
 
 /** One call of the agent's protocol that may take as long as it takes: the end of a process, the next output. */

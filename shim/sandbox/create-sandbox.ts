@@ -1,4 +1,4 @@
-import { accessSync, mkdirSync, rmSync } from "node:fs";
+import { accessSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import {
@@ -15,12 +15,12 @@ import type { SandboxFactory, SandboxSpec } from "../task/sandbox-port.js";
 import { AcceleratorError, chooseAccelerator } from "../vm/accelerator.js";
 import { QemuError, QemuProcess } from "../vm/qemu-process.js";
 import type { AgentClient } from "./agent-client.js";
-import { endingWithUs, identify, recordProcesses } from "./child.js";
+import { endingWithUs, recordProcesses } from "./child.js";
 import { FsDaemon } from "./daemon.js";
 import { connectAgent } from "./guest-boot.js";
 import { KataSandbox } from "./kata-sandbox.js";
 import { kernelParameters } from "./kernel-parameters.js";
-import { GuestPaths, type SandboxLayout, sandboxLayout, Tags } from "./layout.js";
+import { GuestPaths, removeDirectory, type SandboxLayout, sandboxLayout, Tags } from "./layout.js";
 import { hostnameOf } from "./oci/hostname.js";
 import { type Phases, timed } from "./phases.js";
 import { writeReport } from "./sandbox-report.js";
@@ -28,16 +28,20 @@ import { Share } from "./share.js";
 import { UndoStack } from "./undo-stack.js";
 
 /** Brings VMs up by the configuration that containerd or the environment names. */
-export function createSandboxFactory(logger: ShimLogger): SandboxFactory {
-  return { create: (spec) => createSandbox(spec, logger) };
+export function createSandboxFactory(address: string, logger: ShimLogger): SandboxFactory {
+  return { create: (spec) => createSandbox(spec, sandboxLayout({ ...spec, address }), logger) };
 }
 
-async function createSandbox(spec: SandboxSpec, logger: ShimLogger): Promise<KataSandbox> {
+async function createSandbox(
+  spec: SandboxSpec,
+  layout: SandboxLayout,
+  logger: ShimLogger,
+): Promise<KataSandbox> {
   const undo = new UndoStack();
   try {
     const configuration = readConfiguration(spec.configPath);
     logger.setLevel(configuration.runtime.logLevel);
-    return await bringUp(spec, configuration, undo, logger);
+    return await bringUp(spec, layout, configuration, undo, logger);
   } catch (error) {
     await undo.undo().catch((failure: unknown) => {
       logger.error("a failed start left something behind", { error: messageOf(failure) });
@@ -49,6 +53,7 @@ async function createSandbox(spec: SandboxSpec, logger: ShimLogger): Promise<Kat
 /** Each step registers with `undo` how it is undone before the next one begins. */
 async function bringUp(
   { id, bundle }: SandboxSpec,
+  layout: SandboxLayout,
   configuration: Configuration,
   undo: UndoStack,
   logger: ShimLogger,
@@ -57,7 +62,6 @@ async function bringUp(
   const accelerator = chosenAccelerator(hypervisor.accelerator);
   requireReadable(hypervisor.kernel, "hypervisor.kernel: a bootable kernel image");
   requireReadable(guest.root, "guest.root: the guest's root directory");
-  const layout = sandboxLayout(id);
   makeDirectory(layout, undo);
 
   const share = Share.create(layout);
@@ -70,11 +74,11 @@ async function bringUp(
     FsDaemon.start(daemonConfiguration, guest.root, layout, logger),
   );
   undo.add("kata-fsd", () => daemon.stop());
-  recordProcesses(layout.processes, [await identify(daemon.pid)]);
+  recordProcesses(layout.processes, [daemon.pid]);
 
   const [qemu, qemuMs] = await timed(() => startQemu(id, configuration, accelerator, layout, logger));
   undo.add("QEMU", () => qemu.kill());
-  recordProcesses(layout.processes, await Promise.all([daemon.pid, qemu.pid].map(identify)));
+  recordProcesses(layout.processes, [daemon.pid, qemu.pid]);
 
   const died = firstLoss(qemu, daemon);
   const [agent, kernelToAgentMs] = await timed(() =>
@@ -155,7 +159,7 @@ function makeDirectory(layout: SandboxLayout, undo: UndoStack): void {
       cause,
     });
   }
-  undo.add(layout.directory, () => rmSync(layout.directory, { recursive: true, force: true }));
+  undo.add(layout.directory, () => removeDirectory(layout));
 }
 
 async function startQemu(

@@ -4,12 +4,12 @@ import { messageOf, ShimError, StatusCode } from "../error.js";
 import type { Logger } from "../log/logger.js";
 import type { ContainerSpec, Sandbox } from "../task/sandbox-port.js";
 import type { AgentClient } from "./agent-client.js";
-import { shareMounts } from "./mounts.js";
 import { processMessage, specMessage } from "./oci/spec-message.js";
 import { type Phases, timed } from "./phases.js";
-import { shareRootfs } from "./rootfs.js";
+import { planRootfs } from "./rootfs.js";
 import type { Share } from "./share.js";
 import type { UndoStack } from "./undo-stack.js";
+import { planVolumes } from "./volumes.js";
 
 /** The agent's name for a container's first process. */
 const INIT = "";
@@ -52,10 +52,15 @@ export class KataSandbox implements Sandbox {
     try {
       const [, tookMs] = await timed(async () => {
         const spec = specMessage(readConfig(bundle));
-        const { path, storages } = shareRootfs(share, id, rootfs, join(bundle, "rootfs"));
-        const Mounts = shareMounts(share, id, spec.Mounts ?? []);
-        const OCI = { ...spec, Mounts, Root: { ...spec.Root, Path: path } };
-        await agent.createContainer({ container_id: id, exec_id: id, storages, OCI });
+        const root = planRootfs(id, rootfs, join(bundle, "rootfs"));
+        const volumes = planVolumes(id, spec.Mounts ?? []);
+        for (const entry of [...root.entries, ...volumes.entries]) share.add(entry);
+        await agent.createContainer({
+          container_id: id,
+          exec_id: id,
+          storages: [...root.storages],
+          OCI: { ...spec, Mounts: [...volumes.mounts], Root: { ...spec.Root, Path: root.path } },
+        });
       });
       if (!this.#hasContainer) phases.containerStart += tookMs;
     } catch (error) {

@@ -1,7 +1,14 @@
+import { createHash } from "node:crypto";
+import { existsSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import type { SandboxIdentity } from "../task/sandbox-port.js";
 
 /** One directory for each sandbox. Short, since sockets lie below: a socket's address has at most 107 bytes. */
 const STATE_DIRECTORY = "/run/kata-fs";
+
+/** Kubernetes' ids are this long; containerd's may be longer, and only the directory's end must be unique. */
+const ID_MAX_LENGTH = 64;
+const DIGEST_LENGTH = 8;
 
 /** Where a sandbox keeps its things on the host. */
 export interface SandboxLayout {
@@ -15,12 +22,14 @@ export interface SandboxLayout {
   readonly metricsSocket: string;
   /** Between QEMU and the shim's vsock device. */
   readonly vsockDeviceSocket: string;
-  /** Processes to end when the shim could not: see process-file.ts. */
+  /** Processes to end when the shim could not: see child.ts. */
   readonly processes: string;
 }
 
-export function sandboxLayout(id: string): SandboxLayout {
-  const directory = join(STATE_DIRECTORY, id);
+/** @returns the same for the same sandbox, in whichever process: what cleans up needs no record of where things are */
+export function sandboxLayout({ address, namespace, id }: SandboxIdentity): SandboxLayout {
+  const digest = createHash("sha256").update(`${address}\0${namespace}\0${id}`).digest("hex");
+  const directory = join(STATE_DIRECTORY, `${id.slice(0, ID_MAX_LENGTH)}-${digest.slice(0, DIGEST_LENGTH)}`);
   return {
     directory,
     mountPoints: join(directory, "mountpoints"),
@@ -31,6 +40,17 @@ export function sandboxLayout(id: string): SandboxLayout {
     vsockDeviceSocket: join(directory, "vsock.sock"),
     processes: join(directory, "processes"),
   };
+}
+
+/**
+ * Removes a sandbox's directory.
+ *
+ * @throws Error while the share is mounted: what lies in it is the host's and must not be touched
+ */
+export function removeDirectory({ directory, shared }: SandboxLayout): void {
+  // Fails unless it is an empty directory and no mount point.
+  if (existsSync(shared)) rmdirSync(shared);
+  rmSync(directory, { recursive: true, force: true });
 }
 
 /** Paths of the guest, as Kata's agent has them. */

@@ -1,58 +1,56 @@
-import { spawnSync } from "node:child_process";
 import { dirname, join } from "node:path";
 import type { agent } from "../../proto/index.js";
 import { ShimError, StatusCode } from "../error.js";
 import type { RootfsMount } from "../events/task-events.js";
 import { GuestPaths } from "./layout.js";
-import type { Share } from "./share.js";
+import { guestPath, type ShareEntry } from "./share-entry.js";
 
-/** A container's root as the guest gets it. */
-export interface GuestRootfs {
-  /** For root.path of the container's configuration. */
+/** How a container gets its root file system. */
+export interface RootfsPlan {
+  /** What is put into the share, in this order. */
+  readonly entries: readonly ShareEntry[];
+  /** Where the root is in the guest, for root.path of the container's configuration. */
   readonly path: string;
   /** What the agent mounts first. */
-  readonly storages: agent.Storage.$Properties[];
+  readonly storages: readonly agent.Storage.$Properties[];
 }
 
 /**
- * Puts the root file system that containerd described into the share. An overlay is not mounted here: its layers are shown
- * one by one, and the guest's kernel puts them together, so that read-only layers can be mapped into the guest.
+ * Plans the root file system that containerd described. An overlay is not mounted on the host: its layers are shown one by one,
+ * and the guest's kernel puts them together, so that read-only layers can be mapped into the guest.
  *
  * @param bundleRootfs the bundle's rootfs directory, used as it is when containerd gives no mount
- * @throws ShimError, SysError
+ * @throws ShimError INVALID_ARGUMENT
  */
-export function shareRootfs(
-  share: Share,
+export function planRootfs(
   containerId: string,
   mounts: readonly RootfsMount[],
   bundleRootfs: string,
-): GuestRootfs {
+): RootfsPlan {
   const [mount, ...others] = mounts;
   const path = `${containerId}/rootfs`;
-  if (mount === undefined) return plain(share.bind(bundleRootfs, path, { readOnly: false, recursive: true }));
+  if (mount === undefined) {
+    return plain({ kind: "bind", source: bundleRootfs, path, readOnly: false, recursive: true });
+  }
   if (others.length > 0) {
+    const types = mounts.map(({ type }) => type).join(", ");
     throw new ShimError(
       StatusCode.INVALID_ARGUMENT,
-      `the rootfs of ${containerId} has ${mounts.length} mounts (${mounts.map(({ type }) => type).join(", ")}); needed: one`,
+      `the rootfs of ${containerId} has ${mounts.length} mounts (${types}); needed: one`,
     );
   }
-  if (mount.type === "overlay") return shareOverlay(share, containerId, mount);
+  if (mount.type === "overlay") return planOverlay(containerId, mount.options);
   if (isBind(mount)) {
     const readOnly = mount.options.includes("ro");
-    return plain(share.bind(mount.source, path, { readOnly, recursive: mount.options.includes("rbind") }));
+    const recursive = mount.options.includes("rbind");
+    return plain({ kind: "bind", source: mount.source, path, readOnly, recursive });
   }
-  return plain(mountOnHost(share, path, mount));
+  return plain({ kind: "mount", mount, path });
 }
 
 /** True for mounts that show a file or directory that exists already. */
-export function isBind({
-  type,
-  options,
-}: {
-  readonly type: string;
-  readonly options: readonly string[];
-}): boolean {
-  return type === "bind" || options.includes("bind") || options.includes("rbind");
+export function isBind(mount: { readonly type: string; readonly options: readonly string[] }): boolean {
+  return mount.type === "bind" || mount.options.includes("bind") || mount.options.includes("rbind");
 }
 
 /** An overlay's options by kind. */
@@ -65,37 +63,59 @@ export interface OverlayOptions {
   readonly others: readonly string[];
 }
 
+/** Takes an overlay's options apart: Documentation/filesystems/overlayfs.rst of the kernel, "Multiple lower layers". */
 export function parseOverlayOptions(options: readonly string[]): OverlayOptions {
-  const pathOf = (key: string) =>
+  const optionOf = (key: string) =>
     options.find((option) => option.startsWith(`${key}=`))?.slice(key.length + 1);
+  const pathOf = (key: string) => {
+    const value = optionOf(key);
+    return value === undefined ? undefined : unescapePath(value);
+  };
+  const lower = optionOf("lowerdir");
   return {
-    lower: pathOf("lowerdir")?.split(":") ?? [],
+    // A colon within a path has a backslash before it, as has a backslash.
+    lower: lower?.match(/(?:\\.|[^:\\])+/gs)?.map(unescapePath) ?? [],
     upper: pathOf("upperdir"),
     work: pathOf("workdir"),
     others: options.filter((option) => !/^(lowerdir|upperdir|workdir)=/.test(option)),
   };
 }
 
-function shareOverlay(share: Share, containerId: string, mount: RootfsMount): GuestRootfs {
-  const { lower, upper, work, others } = parseOverlayOptions(mount.options);
-  if (lower.length === 0 || (upper === undefined) !== (work === undefined)) {
+function unescapePath(path: string): string {
+  return path.replaceAll(/\\(.)/gs, "$1");
+}
+
+function planOverlay(containerId: string, given: readonly string[]): RootfsPlan {
+  const { lower, upper, work, others } = parseOverlayOptions(given);
+  const isWritable = upper !== undefined && work !== undefined;
+  if (lower.length === 0 || (!isWritable && (upper ?? work) !== undefined)) {
     throw new ShimError(
       StatusCode.INVALID_ARGUMENT,
-      `the rootfs of ${containerId} is an overlay with the options ${mount.options.join(",")}; needed: lowerdir, and upperdir with workdir`,
+      `the rootfs of ${containerId} is an overlay with the options ${given.join(",")}; needed: lowerdir, and upperdir with workdir`,
     );
   }
-  const lowerPaths = lower.map((source, index) =>
-    share.bind(source, `${containerId}/lower/${index}`, { readOnly: true }),
+  const layers = lower.map(
+    (source, index): ShareEntry => ({
+      kind: "bind",
+      source,
+      path: `${containerId}/lower/${index}`,
+      readOnly: true,
+      recursive: false,
+    }),
   );
-  const options = [`lowerdir=${lowerPaths.join(":")}`, ...others];
-  if (upper !== undefined && work !== undefined) options.push(...shareUpper(share, containerId, upper, work));
+  const lowerdir = `lowerdir=${layers.map(guestPath).join(":")}`;
   const path = join(GuestPaths.containers, containerId, "rootfs");
-  const storage = { driver: "overlayfs", source: "overlay", fstype: "overlay", options, mount_point: path };
-  return { path, storages: [storage] };
+  const storage = { driver: "overlayfs", source: "overlay", fstype: "overlay", mount_point: path };
+  if (!isWritable)
+    return { entries: layers, path, storages: [{ ...storage, options: [lowerdir, ...others] }] };
+
+  const { entry, upperdir, workdir } = planUpper(containerId, upper, work);
+  const options = [lowerdir, `upperdir=${upperdir}`, `workdir=${workdir}`, ...others];
+  return { entries: [...layers, entry], path, storages: [{ ...storage, options }] };
 }
 
 /** Overlay wants upper and work on one mount: what is shown is the directory that holds both. */
-function shareUpper(share: Share, containerId: string, upper: string, work: string): string[] {
+function planUpper(containerId: string, upper: string, work: string) {
   const parent = dirname(upper);
   if (dirname(work) !== parent) {
     throw new ShimError(
@@ -103,29 +123,12 @@ function shareUpper(share: Share, containerId: string, upper: string, work: stri
       `upperdir ${upper} and workdir ${work} of ${containerId} lie in different directories; needed: one for both`,
     );
   }
-  const guest = share.bind(parent, `${containerId}/upper`, { readOnly: false });
-  return [`upperdir=${guest}${upper.slice(parent.length)}`, `workdir=${guest}${work.slice(parent.length)}`];
+  const path = `${containerId}/upper`;
+  const entry: ShareEntry = { kind: "bind", source: parent, path, readOnly: false, recursive: false };
+  const inGuest = (directory: string) => join(guestPath(entry), directory.slice(parent.length));
+  return { entry, upperdir: inGuest(upper), workdir: inGuest(work) };
 }
 
-/** Any other file system is mounted by mount(8), which knows loop devices and helpers, right in the share. */
-function mountOnHost(share: Share, path: string, { type, source, options }: RootfsMount): string {
-  const target = share.makeDirectory(path);
-  const { status, stderr, error } = spawnSync(
-    "mount",
-    ["-t", type, "-o", options.join(","), source, target],
-    {
-      encoding: "utf8",
-    },
-  );
-  if (status !== 0) {
-    throw new ShimError(
-      StatusCode.FAILED_PRECONDITION,
-      `mount of ${source} (${type}): ${error?.message ?? stderr}`,
-    );
-  }
-  return share.adopt(path);
-}
-
-function plain(path: string): GuestRootfs {
-  return { path, storages: [] };
+function plain(entry: ShareEntry): RootfsPlan {
+  return { entries: [entry], path: guestPath(entry), storages: [] };
 }

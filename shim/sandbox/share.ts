@@ -1,14 +1,19 @@
+import { spawnSync } from "node:child_process";
 import { closeSync, mkdirSync, openSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { MNT_DETACH, MS_BIND, MS_RDONLY, MS_REC, MS_REMOUNT, mount, unmount } from "../../lib/sys/mount.js";
-import { GuestPaths, type SandboxLayout } from "./layout.js";
-
-/** How something of the host is put into the share. */
-export interface ShareOptions {
-  readonly readOnly: boolean;
-  /** True to take along what is mounted below the source. */
-  readonly recursive?: boolean;
-}
+import {
+  MNT_DETACH,
+  MS_BIND,
+  MS_PRIVATE,
+  MS_RDONLY,
+  MS_REC,
+  MS_REMOUNT,
+  mount,
+  unmount,
+} from "../../lib/sys/mount.js";
+import { messageOf, ShimError, StatusCode } from "../error.js";
+import type { SandboxLayout } from "./layout.js";
+import type { BoundEntry, MountedEntry, ShareEntry } from "./share-entry.js";
 
 /**
  * The directory tree that the guest sees of the host. It lies in the shim's mount namespace and vanishes with it. The tree
@@ -23,47 +28,23 @@ export class Share {
 
   /** @throws SysError */
   static create(layout: SandboxLayout): Share {
-    mkdirSync(layout.mountPoints, { recursive: true, mode: 0o700 });
+    mkdirSync(layout.mountPoints, { mode: 0o700 });
     mkdirSync(layout.shared, { mode: 0o700 });
     mount(layout.mountPoints, layout.shared, "", MS_BIND);
+    // The two paths stay apart: what is mounted at one must not show at the other, whose content is removed without asking.
+    mount("", layout.shared, "", MS_PRIVATE);
     mount("", layout.shared, "", MS_BIND | MS_REMOUNT | MS_RDONLY);
     return new Share(layout);
   }
 
   /**
-   * Shows a file or directory of the host at `path`, relative to the share.
+   * Puts something into the share.
    *
-   * @returns where the guest finds it
-   * @throws SysError when the source does not exist or cannot be mounted
+   * @throws ShimError INVALID_ARGUMENT when the source does not exist, FAILED_PRECONDITION when it cannot be mounted
    */
-  bind(source: string, path: string, { readOnly, recursive = false }: ShareOptions): string {
-    this.#makeMountPoint(path, statSync(source).isDirectory());
-    const target = join(this.layout.shared, path);
-    mount(source, target, "", MS_BIND | (recursive ? MS_REC : 0));
-    this.#mounted.push(path);
-    if (readOnly) mount("", target, "", MS_BIND | MS_REMOUNT | MS_RDONLY);
-    return this.guestPath(path);
-  }
-
-  /**
-   * Makes a directory for a mount that somebody else puts there; {@link adopt} follows.
-   *
-   * @returns its path on the host
-   */
-  makeDirectory(path: string): string {
-    this.#makeMountPoint(path, true);
-    return join(this.layout.shared, path);
-  }
-
-  /** Takes a mount at `path` as one of the share's own, to be removed with the others. */
-  adopt(path: string): string {
-    this.#mounted.push(path);
-    return this.guestPath(path);
-  }
-
-  /** Where the guest finds `path`. */
-  guestPath(path: string): string {
-    return join(GuestPaths.shared, path);
+  add(entry: ShareEntry): void {
+    if (entry.kind === "bind") this.#bind(entry);
+    else this.#mount(entry);
   }
 
   /** Removes everything at and below `path`. @throws SysError */
@@ -71,9 +52,9 @@ export class Share {
     for (let index = this.#mounted.length - 1; index >= 0; index--) {
       const mounted = this.#mounted[index] ?? "";
       if (mounted !== path && !mounted.startsWith(`${path}/`)) continue;
-      this.#mounted.splice(index, 1);
       // Detached: the daemon may hold files open until the guest lets go of them.
       unmount(join(this.layout.shared, mounted), MNT_DETACH);
+      this.#mounted.splice(index, 1);
     }
     rmSync(join(this.layout.mountPoints, path), { recursive: true, force: true });
   }
@@ -84,9 +65,44 @@ export class Share {
     unmount(this.layout.shared, MNT_DETACH);
   }
 
-  #makeMountPoint(path: string, isDirectory: boolean): void {
+  #bind({ source, path, readOnly, recursive }: BoundEntry): void {
+    this.#makeMountPoint(path, isDirectory(source));
+    const target = join(this.layout.shared, path);
+    try {
+      mount(source, target, "", MS_BIND | (recursive ? MS_REC : 0));
+      this.#mounted.push(path);
+      if (readOnly) mount("", target, "", MS_BIND | MS_REMOUNT | MS_RDONLY);
+    } catch (cause) {
+      throw new ShimError(StatusCode.FAILED_PRECONDITION, messageOf(cause), { cause });
+    }
+  }
+
+  /** By mount(8), which knows loop devices and helpers. */
+  #mount({ mount: { type, source, options }, path }: MountedEntry): void {
+    this.#makeMountPoint(path, true);
+    const target = join(this.layout.shared, path);
+    const chosen = options.length === 0 ? [] : ["-o", options.join(",")];
+    const { status, stderr, error } = spawnSync("mount", ["-t", type, ...chosen, "--", source, target], {
+      encoding: "utf8",
+    });
+    if (status !== 0) {
+      const reason = error?.message ?? stderr.trim().replaceAll(/\s*\n\s*/g, "; ");
+      throw new ShimError(StatusCode.FAILED_PRECONDITION, `mount of ${source}, type ${type}: ${reason}`);
+    }
+    this.#mounted.push(path);
+  }
+
+  #makeMountPoint(path: string, asDirectory: boolean): void {
     const point = join(this.layout.mountPoints, path);
-    mkdirSync(isDirectory ? point : dirname(point), { recursive: true, mode: 0o755 });
-    if (!isDirectory) closeSync(openSync(point, "w"));
+    mkdirSync(asDirectory ? point : dirname(point), { recursive: true, mode: 0o755 });
+    if (!asDirectory) closeSync(openSync(point, "w"));
+  }
+}
+
+function isDirectory(source: string): boolean {
+  try {
+    return statSync(source).isDirectory();
+  } catch (cause) {
+    throw new ShimError(StatusCode.INVALID_ARGUMENT, `the source of a mount: ${messageOf(cause)}`, { cause });
   }
 }

@@ -1,37 +1,71 @@
-/** PROVISIONAL until shim/sandbox/types.ts lands. */
 import type { RootfsMount } from "../events/task-events.js";
 
+// What the task service needs of a VM. shim/sandbox/ implements it with QEMU, kata-fsd and Kata's agent.
+
+/** A sandbox among all of a machine: two containerds, and two namespaces of one, may use the same id. */
+export interface SandboxIdentity {
+  /** containerd's gRPC socket. */
+  readonly address: string;
+  readonly namespace: string;
+  /** Id of the container that the sandbox is brought up for. */
+  readonly id: string;
+}
+
+/** The sandbox that a container asks for. */
 export interface SandboxSpec {
   readonly id: string;
   readonly namespace: string;
   readonly bundle: string;
+  /** Configuration file that containerd names in the runtime's options, if it does. */
   readonly configPath: string | undefined;
 }
 
 export interface ContainerSpec {
   readonly id: string;
+  /** Directory with config.json. */
   readonly bundle: string;
+  /** How the root file system is mounted; none if the bundle's rootfs is it already. */
   readonly rootfs: readonly RootfsMount[];
   readonly terminal: boolean;
 }
 
+/**
+ * A VM with containers in it. The exec id is empty for a container's first process. Calls fail with a ShimError or with the
+ * TtrpcError that the agent answered; once {@link died} has resolved, all of them fail.
+ */
 export interface Sandbox {
+  /** QEMU's process. */
   readonly vmmPid: number;
+  /** Resolves with the reason when the VM, or what it cannot live without, is gone. */
   readonly died: Promise<Error>;
+  /** Makes a container whose first process waits for {@link startContainer}. Nothing is left of it on failure. */
   createContainer(spec: ContainerSpec): Promise<void>;
   startContainer(containerId: string): Promise<void>;
+  /** Starts another process in a container. @param process an OCI process, as its JSON was parsed */
   execProcess(containerId: string, execId: string, process: unknown): Promise<void>;
+  /** @param all true for every process of the container, not only the named one */
   signalProcess(containerId: string, execId: string, signal: number, all: boolean): Promise<void>;
+  /** @returns the exit status; 128 + the signal's number for a process that was killed */
   waitProcess(containerId: string, execId: string): Promise<number>;
+  /** @returns at most `maxBytes` of output once there is any; nothing at its end */
   readStdout(containerId: string, execId: string, maxBytes: number): Promise<Uint8Array>;
+  /** As {@link readStdout}; ends at once for a process with a terminal. */
   readStderr(containerId: string, execId: string, maxBytes: number): Promise<Uint8Array>;
+  /** @returns how many bytes were taken, which may be fewer than `data` has */
   writeStdin(containerId: string, execId: string, data: Uint8Array): Promise<number>;
   closeStdin(containerId: string, execId: string): Promise<void>;
   resizePty(containerId: string, execId: string, columns: number, rows: number): Promise<void>;
+  /** Removes a container that has ended, and what it had of the host. */
   removeContainer(containerId: string): Promise<void>;
+  /**
+   * Ends the VM and everything that belongs to it on the host, in bounded time whatever the guest does.
+   *
+   * @throws AggregateError naming what could not be undone
+   */
   stop(): Promise<void>;
 }
 
 export interface SandboxFactory {
+  /** Brings a sandbox up. On failure nothing is left of it. @throws ShimError */
   create(spec: SandboxSpec): Promise<Sandbox>;
 }
