@@ -80,7 +80,7 @@ async function containerRun(): Promise<Row[]> {
   const phases = new Map<Phase, number[]>();
   for (let index = 0; index <= runs; index++) {
     const id = `run${index}`;
-    const elapsedMs = await timed(() => machine.run(id, ["/bin/true"]));
+    const elapsedMs = await timed(() => machine.run(id, ["/bin/busybox", "true"]));
     const runcMs = await timed(() =>
       machine.ctr([
         "run",
@@ -89,7 +89,8 @@ async function containerRun(): Promise<Row[]> {
         "io.containerd.runc.v2",
         IMAGE_NAME,
         machine.name(`runc${index}`),
-        "/bin/true",
+        "/bin/busybox",
+        "true",
       ]),
     );
     if (index === 0) continue;
@@ -120,7 +121,7 @@ async function memory(): Promise<Row[]> {
     let totalBefore = 0;
     for (const [position, addedMib] of added.entries()) {
       const id = `memory${round}-${position}`;
-      await machine.runDetached(id, ["/bin/sleep", "600"]);
+      await machine.runDetached(id, ["/bin/busybox", "sleep", "600"]);
       ids.push(id);
       sandboxes.push(processesOf(machine.name(id)));
       const total = sandboxes
