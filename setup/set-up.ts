@@ -133,7 +133,7 @@ export function chooseContainerd({ containerd }: Toolchain, wanted: string): Con
 async function setUpGuest({ directory, project, progress }: SetUpOptions, debian: Debian): Promise<void> {
   const sources = { node: process.execPath, nodeModules: join(project, "node_modules") };
   await install(await guestComponent(directory.guest, sources, debian), progress);
-  await installAgent(directory.guest, join(project, "dist/agent.cjs"));
+  await installAgent(directory.guest, join(project, "dist"));
 }
 
 async function makeDirectory(path: string): Promise<void> {

@@ -61,7 +61,6 @@ export function containerdComponent(directory: string, series: string, debian: D
       const root = await debian.root(release);
       const packages = await root.download({ packages: ["containerd"], withDependencies: false }, step);
       await unpack(packages, staging, step);
-      await root.clean();
       return (await probeContainerd(join(staging, "usr/bin"))).version;
     },
   };
@@ -109,7 +108,6 @@ export function runcComponent(directory: string, debian: Debian): Component {
         step,
       );
       await unpack(packages, staging, step);
-      await root.clean();
       const wrapper = join(staging, "runc");
       await writeFile(wrapper, wrapperScript(directory));
       await chmod(wrapper, 0o755);

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { zstdPayload } from "../../guest/kernel-image.js";
 import { copyModules } from "../../guest/kernel-modules.js";
 import { GUEST_MODULES, GuestLayout } from "../../guest/layout.js";
@@ -66,26 +66,38 @@ export async function guestComponent(
       await copyNodeRuntime(join(root, GuestLayout.node), node, [join(nodeModules, KOFFI_ADDON)]);
 
       const release = await installKernel(staging, root, debian, step);
-      await apt.clean();
       return `Linux ${release}, Node.js ${process.versions.node}`;
     },
   };
 }
 
 /**
- * Brings the agent's bundle in the guest's root up to date. Guests that run keep the file they have: it is replaced, not
- * overwritten.
+ * Brings the agent's bundles in the guest's root up to date with those in `dist`. Guests that run keep the files they have: they are
+ * replaced, not overwritten. V8 compiles the agent here, once, for all guests: their Node.js is the one that runs set-up.
  */
-export async function installAgent(guestDirectory: string, bundle: string): Promise<void> {
-  const target = join(guestDirectory, GuestFiles.root, GuestLayout.agentBundle);
-  const contents = await readFile(bundle);
-  const present = await readFile(target).catch((error: NodeJS.ErrnoException) => {
+export async function installAgent(guestDirectory: string, dist: string): Promise<void> {
+  const root = join(guestDirectory, GuestFiles.root);
+  const targets = [GuestLayout.agentMainBundle, GuestLayout.agentBundle].map((path) => join(root, path));
+  const codeCache = join(root, GuestLayout.agentCodeCache);
+  const bundles = await Promise.all(targets.map((target) => readFile(join(dist, basename(target)))));
+  const present = await Promise.all([...targets, codeCache].map(readIfPresent));
+  if (bundles.every((bundle, index) => present[index]?.equals(bundle)) && present.at(-1) !== undefined)
+    return;
+  // V8 tells code of another source only by its length, so the old code goes first.
+  await rm(codeCache, { force: true });
+  for (const [index, target] of targets.entries()) {
+    await writeFile(`${target}.new`, bundles[index] ?? "");
+    await rename(`${target}.new`, target);
+  }
+  // In an environment of its own: options for Node.js would make it code for another V8.
+  await run([process.execPath, join(root, GuestLayout.agentBundle), "--make-code-cache"], { env: {} });
+}
+
+async function readIfPresent(file: string): Promise<Buffer | undefined> {
+  return readFile(file).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== "ENOENT") throw error;
     return undefined;
   });
-  if (present?.equals(contents)) return;
-  await writeFile(`${target}.new`, contents);
-  await rename(`${target}.new`, target);
 }
 
 /** Puts the kernel into `staging` and the modules into `root`; returns the kernel's release. */
@@ -106,7 +118,7 @@ async function installKernel(staging: string, root: string, debian: Debian, step
   const modules = await copyModules(
     await existing(join(unpacked, folder), join(unpacked, "lib/modules", release)),
     join(root, folder),
-    [GUEST_MODULES.atBoot, GUEST_MODULES.onDemand],
+    Object.values(GUEST_MODULES),
     [join(root, "usr/bin/busybox"), "unxz", "-c"],
   );
   const list = modules.map((group) => group.map((path) => `/${folder}/${path}\n`).join(""));

@@ -50,7 +50,6 @@ export function qemuComponent(directory: string, debian: Debian): Component {
         step,
       );
       await unpack(packages, staging, step);
-      await root.clean();
       const { version } = await probeQemu(privateQemu(staging), true);
       return `${version}, ${packages.length} packages`;
     },

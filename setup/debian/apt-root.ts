@@ -71,8 +71,14 @@ export class AptRoot {
     return parseUris(stdout);
   }
 
-  /** Fetches `selection` and returns the paths of the .deb files. Their hashes are checked against the signed lists. */
+  /**
+   * Fetches `selection` and returns the paths of the .deb files, which are there until the next call. Their hashes are checked
+   * against the signed lists.
+   */
   async download(selection: Selection, step: Step): Promise<string[]> {
+    // What was fetched before would take room, and apt does not list what it need not fetch.
+    await rm(this.#archives, { recursive: true, force: true });
+    await mkdir(join(this.#archives, "partial"), { recursive: true });
     const files = await this.resolve(selection);
     const totalBytes = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     await this.#aptGet(subcommand(selection), step, formatBytes(totalBytes));
@@ -83,12 +89,6 @@ export class AptRoot {
   async dependencies(name: string): Promise<string[]> {
     const { stdout } = await run(["apt-cache", "-c", this.#configFile, "depends", "--important", name]);
     return [...stdout.matchAll(/^ {2}\|?Depends: (\S+)$/gm)].flatMap(([, dependency]) => dependency ?? []);
-  }
-
-  /** Removes fetched package files, to keep the room they take only while they are needed. */
-  async clean(): Promise<void> {
-    await rm(this.#archives, { recursive: true, force: true });
-    await mkdir(join(this.#archives, "partial"), { recursive: true });
   }
 
   async #aptGet(args: readonly string[], step: Step, what: string): Promise<void> {
