@@ -1,5 +1,5 @@
 import { mkdirSync, readFileSync } from "node:fs";
-import { createServer } from "../lib/ttrpc/index.js";
+import { createServer, type ServiceTable } from "../lib/ttrpc/index.js";
 import { type AgentConfig, parseParameters } from "./config.js";
 import { OciRuntime } from "./container/oci-runtime.js";
 import { OomEvents } from "./container/oom-events.js";
@@ -17,6 +17,7 @@ import { sandboxMethods } from "./service/sandbox-methods.js";
 import { streamMethods } from "./service/stream-methods.js";
 import { becomeSubreaper } from "./sys/wait.js";
 import { AGENT_VERSION } from "./version.js";
+import { warmUp } from "./warm-up.js";
 
 /** Kernel modules of the guest: files in load order, in groups that blank lines separate. */
 const MODULE_LIST = "/usr/lib/kata-fs/modules";
@@ -25,11 +26,18 @@ const WORK_DIRECTORY = "/run/kata-agent";
 /** How long the answer to DestroySandbox has to leave the guest before the guest ends. */
 const FAREWELL_MS = 50;
 
+/** Of the agent's command line in place of parameters: see {@link warmUp}. */
+const WARM_UP = "--make-code-cache";
+
 /**
  * The guest's agent. As PID 1 it makes the guest ready and takes its parameters from the kernel's command line. Anywhere else
  * it takes them as arguments, leaves the machine alone, and just ends when its sandbox is destroyed.
  */
 function main(args: readonly string[]): void {
+  if (args[0] === WARM_UP) {
+    warmUp(createServices(parseParameters(""), new Reaper(), true));
+    return;
+  }
   const isInit = process.pid === 1 && args.length === 0;
   if (isInit) mountProc();
   const config = parseParameters(isInit ? readFileSync("/proc/cmdline", "utf8") : args.join(" "));
@@ -54,34 +62,34 @@ function finishGuest(): void {
 }
 
 function serve(config: AgentConfig, isInit: boolean): void {
+  mkdirSync(WORK_DIRECTORY, { recursive: true, mode: 0o700 });
   const reaper = new Reaper();
   reaper.start();
-  mkdirSync(WORK_DIRECTORY, { recursive: true, mode: 0o700 });
-  const { ociRuntime: path, cgroupManager } = config;
-  const runtime = new OciRuntime({ path, workDirectory: WORK_DIRECTORY, cgroupManager }, reaper);
-  const sandbox = new Sandbox(runtime, thisGuest);
-  const oomEvents = new OomEvents();
-  const onDestroyed = () => void setTimeout(isInit ? powerOff : () => process.exit(0), FAREWELL_MS);
   const server = createServer({
-    services: {
-      "grpc.AgentService": {
-        ...sandboxMethods({
-          sandbox,
-          oomEvents,
-          isInit,
-          onCreate: isInit ? finishGuest : () => {},
-          onDestroyed,
-        }),
-        ...containerMethods(sandbox, oomEvents),
-        ...streamMethods(sandbox),
-      },
-      "grpc.Health": healthMethods(),
-    },
+    services: createServices(config, reaper, isInit),
     onError: (error, { method }) => log("info", "call failed", { method, error }),
   });
   listen(config.serverAddress, (connection) => server.handle(connection));
   const startMs = Math.round(performance.now());
   log("info", "agent listens", { version: AGENT_VERSION, pid: process.pid, startMs });
+}
+
+/** The calls that the agent answers, for one sandbox. Changes nothing until they are called. */
+function createServices(config: AgentConfig, reaper: Reaper, isInit: boolean): ServiceTable {
+  const { ociRuntime: path, cgroupManager } = config;
+  const runtime = new OciRuntime({ path, workDirectory: WORK_DIRECTORY, cgroupManager }, reaper);
+  const sandbox = new Sandbox(runtime, thisGuest);
+  const oomEvents = new OomEvents();
+  const onCreate = isInit ? finishGuest : () => {};
+  const onDestroyed = () => void setTimeout(isInit ? powerOff : () => process.exit(0), FAREWELL_MS);
+  return {
+    "grpc.AgentService": {
+      ...sandboxMethods({ sandbox, oomEvents, isInit, onCreate, onDestroyed }),
+      ...containerMethods(sandbox, oomEvents),
+      ...streamMethods(sandbox),
+    },
+    "grpc.Health": healthMethods(),
+  };
 }
 
 /** The death of PID 1 panics the kernel, which at least says why; elsewhere the exit status does. */

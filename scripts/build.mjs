@@ -26,7 +26,8 @@ const SOURCE_FILE = /\.(ts|mjs|cjs|js|sh|proto)$/;
 const BUNDLES = {
   "shim.cjs": "shim/main.ts",
   "fsd.cjs": "fsd/main.ts",
-  "agent.cjs": "agent/main.ts",
+  "agent.cjs": "agent/start.ts",
+  "agent-main.cjs": "agent/main.ts",
   "kata-fs.cjs": "setup/main.ts",
 };
 

@@ -155,10 +155,10 @@ describe("toRuntimeSpec", () => {
 
 describe("toRuntimeProcess", () => {
   test("means the largest number by a limit that is unlimited", () => {
-    // RLIM_INFINITY; -1 is how it gets into an unsigned field without losing bits.
+    // RLIM_INFINITY as runtimes send it: exactly, or as the largest number of JavaScript that fits the field.
     const sent = agent.Process.encode({
       Args: ["sh"],
-      Rlimits: [{ Type: "RLIMIT_CORE", Hard: -1, Soft: -1 }],
+      Rlimits: [{ Type: "RLIMIT_CORE", Hard: -1, Soft: 2 ** 64 - 2 ** 11 }],
     });
     const process = toRuntimeProcess(agent.Process.decode(sent.finish()));
     assert.deepEqual(process.rlimits, [{ type: "RLIMIT_CORE", hard: 2n ** 64n - 1n, soft: 2n ** 64n - 1n }]);
