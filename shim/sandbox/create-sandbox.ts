@@ -13,14 +13,22 @@ import type { ShimLogger } from "../log/logger.js";
 import { addressAnsweredMs } from "../start-clock.js";
 import type { SandboxFactory, SandboxSpec } from "../task/sandbox-port.js";
 import { AcceleratorError, chooseAccelerator } from "../vm/accelerator.js";
-import { QemuError, QemuProcess } from "../vm/qemu-process.js";
+import { probeQemu, requireDax } from "../vm/probe.js";
+import { type QemuCommand, QemuError, QemuProcess } from "../vm/qemu-process.js";
 import type { AgentClient } from "./agent-client.js";
 import { endingWithUs, recordProcesses } from "./child.js";
 import { FsDaemon } from "./daemon.js";
 import { connectAgent } from "./guest-boot.js";
 import { KataSandbox } from "./kata-sandbox.js";
 import { kernelParameters } from "./kernel-parameters.js";
-import { GuestPaths, removeDirectory, type SandboxLayout, sandboxLayout, Tags } from "./layout.js";
+import {
+  GuestPaths,
+  removeDirectory,
+  type SandboxLayout,
+  STATE_DIRECTORY,
+  sandboxLayout,
+  Tags,
+} from "./layout.js";
 import { hostnameOf } from "./oci/hostname.js";
 import { type Phases, timed } from "./phases.js";
 import { writeReport } from "./sandbox-report.js";
@@ -62,6 +70,7 @@ async function bringUp(
   const accelerator = chosenAccelerator(hypervisor.accelerator);
   requireReadable(hypervisor.kernel, "hypervisor.kernel: a bootable kernel image");
   requireReadable(guest.root, "guest.root: the guest's root directory");
+  await checkQemu(hypervisor, daemonConfiguration.dax);
   makeDirectory(layout, undo);
 
   const share = Share.create(layout);
@@ -138,6 +147,16 @@ function chosenAccelerator(configured: Configuration["hypervisor"]["accelerator"
     return chooseAccelerator(configured);
   } catch (error) {
     if (!(error instanceof AcceleratorError)) throw error;
+    throw new ShimError(StatusCode.FAILED_PRECONDITION, error.message, { cause: error });
+  }
+}
+
+async function checkQemu(command: QemuCommand, dax: boolean): Promise<void> {
+  try {
+    const capabilities = await probeQemu(command, STATE_DIRECTORY);
+    if (dax) requireDax(capabilities, command);
+  } catch (error) {
+    if (!(error instanceof QemuError)) throw error;
     throw new ShimError(StatusCode.FAILED_PRECONDITION, error.message, { cause: error });
   }
 }

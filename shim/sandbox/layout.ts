@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { SandboxIdentity } from "../task/sandbox-port.js";
 
 /** One directory for each sandbox. Short, since sockets lie below: a socket's address has at most 107 bytes. */
-const STATE_DIRECTORY = "/run/kata-fs";
+export const STATE_DIRECTORY = "/run/kata-fs";
 
 /** Kubernetes' ids are this long; containerd's may be longer, and only the directory's end must be unique. */
 const ID_MAX_LENGTH = 64;

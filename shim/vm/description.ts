@@ -30,6 +30,9 @@ export interface VmDescription {
 /** Descriptor number under which QEMU inherits its end of the monitor. */
 export const QMP_FD = 3;
 
+/** QEMU's generic vhost-user device, which maps shared memory that its back end offers. */
+export const DAX_DEVICE = "vhost-user-test-device-pci";
+
 /** VIRTIO_ID_FS of the virtio specification, 5.11. */
 const VIRTIO_ID_FS = 26;
 /** Bytes of struct virtio_fs_config: tag, num_request_queues, notify_buf_size. */
@@ -65,7 +68,7 @@ export function qemuArguments(vm: VmDescription): string[] {
 function fileSystemArguments({ socketPath, tag, dax }: FileSystemDevice, index: number): string[] {
   const chardev = `fs${index}`;
   const device = dax
-    ? `vhost-user-test-device-pci,chardev=${chardev},virtio-id=${VIRTIO_ID_FS},num_vqs=${VIRTIO_FS_QUEUES},` +
+    ? `${DAX_DEVICE},chardev=${chardev},virtio-id=${VIRTIO_ID_FS},num_vqs=${VIRTIO_FS_QUEUES},` +
       `vq_size=${QUEUE_ENTRIES},config_size=${VIRTIO_FS_CONFIG_BYTES}`
     : `vhost-user-fs-pci,chardev=${chardev},tag=${escapeComma(tag)},queue-size=${QUEUE_ENTRIES}`;
   return ["-chardev", `socket,id=${chardev},path=${escapeComma(socketPath)}`, "-device", device];

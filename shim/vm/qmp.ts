@@ -135,7 +135,7 @@ function readLines(stream: Duplex, handler: LineHandler): void {
     }
   });
   stream.on("error", (error) => end(error.message));
-  stream.on("close", () => end("the monitor is closed"));
+  for (const last of ["end", "close"]) stream.on(last, () => end("the monitor is closed"));
 }
 
 interface Greeting {

@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { TailBuffer } from "./console.js";
+
+test("keeps the end of what was written", () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 40 }),
+      fc.array(fc.string({ unit: "binary-ascii", maxLength: 100 })),
+      (capacity, chunks) => {
+        const tail = new TailBuffer(capacity);
+        for (const chunk of chunks) tail.append(Buffer.from(chunk));
+        assert.equal(tail.toString(), chunks.join("").slice(-capacity));
+      },
+    ),
+  );
+});
+
+test("tells the last lines without what only a terminal understands", () => {
+  const tail = new TailBuffer(1000);
+  tail.append(
+    Buffer.from(
+      "\u001bc\u001b[?7l\u001b[2J\u001b[0mSeaBIOS\r\n\r\n  \u001b]0;title\u0007\u001b[1;31mpanic\u001b[m \r",
+    ),
+  );
+  assert.deepEqual(tail.lastLines(5), ["SeaBIOS", "  panic"]);
+  assert.deepEqual(tail.lastLines(1), ["  panic"]);
+});
+
+test("has no lines at first, and shows a character that was cut in half as such", () => {
+  const tail = new TailBuffer(4);
+  assert.deepEqual(tail.lastLines(3), []);
+  tail.append(Buffer.from("xx€ab"));
+  assert.deepEqual(tail.lastLines(3), ["\ufffd\ufffdab"]);
+});

@@ -1,0 +1,65 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { qemuArguments, type VmDescription } from "./description.js";
+
+const VM: VmDescription = {
+  name: "c1",
+  accelerator: "tcg",
+  cpus: 2,
+  memoryMiB: 512,
+  kernel: "/guest/vmlinuz",
+  kernelParameters: ["root=kataGuest", "ro"],
+  firmware: "qboot.rom",
+  fileSystems: [
+    { socketPath: "/run/a/guest.sock", tag: "kataGuest", dax: true },
+    { socketPath: "/run/a/shared.sock", tag: "kataShared", dax: true },
+  ],
+  vsockSocketPath: "/run/a/vsock.sock",
+};
+
+/** The values of an option, in order. */
+function valuesOf(args: readonly string[], option: string): string[] {
+  return args.filter((_, index) => args[index - 1] === option);
+}
+
+test("memory is shared with the back ends, and no device is there that nobody asked for", () => {
+  const args = qemuArguments(VM);
+  assert.deepEqual(valuesOf(args, "-object"), ["memory-backend-memfd,id=ram,size=512M,share=on"]);
+  assert.deepEqual(valuesOf(args, "-m"), ["512M"]);
+  assert.deepEqual(valuesOf(args, "-smp"), ["2"]);
+  assert(args.includes("-nodefaults") && args.includes("-no-user-config") && args.includes("-no-reboot"));
+});
+
+test("file systems with DAX are generic vhost-user devices", () => {
+  assert.deepEqual(valuesOf(qemuArguments(VM), "-device"), [
+    "vhost-user-test-device-pci,chardev=fs0,virtio-id=26,num_vqs=2,vq_size=512,config_size=44",
+    "vhost-user-test-device-pci,chardev=fs1,virtio-id=26,num_vqs=2,vq_size=512,config_size=44",
+    "vhost-user-vsock-pci,chardev=vsock",
+  ]);
+});
+
+test("file systems without DAX are devices of any QEMU", () => {
+  const fileSystems = VM.fileSystems.map((device) => ({ ...device, dax: false }));
+  assert.deepEqual(valuesOf(qemuArguments({ ...VM, fileSystems }), "-device").slice(0, 2), [
+    "vhost-user-fs-pci,chardev=fs0,tag=kataGuest,queue-size=512",
+    "vhost-user-fs-pci,chardev=fs1,tag=kataShared,queue-size=512",
+  ]);
+});
+
+test("a comma in a value is no end of it", () => {
+  const args = qemuArguments({ ...VM, name: "a,b", vsockSocketPath: "/run/a,b/vsock.sock" });
+  assert.deepEqual(valuesOf(args, "-name"), ["a,,b"]);
+  assert(valuesOf(args, "-chardev").includes("socket,id=vsock,path=/run/a,,b/vsock.sock"));
+});
+
+test("the accelerator decides on the processor", () => {
+  assert.deepEqual(valuesOf(qemuArguments(VM), "-cpu"), ["max"]);
+  const args = qemuArguments({ ...VM, accelerator: "kvm" });
+  assert.deepEqual(valuesOf(args, "-cpu"), ["host"]);
+  assert.match(valuesOf(args, "-machine")[0] ?? "", /accel=kvm/);
+});
+
+test("firmware is QEMU's own choice when none is named", () => {
+  assert.deepEqual(valuesOf(qemuArguments(VM), "-bios"), ["qboot.rom"]);
+  assert.equal(qemuArguments({ ...VM, firmware: "" }).includes("-bios"), false);
+});
