@@ -26,18 +26,21 @@ export interface BootOptions {
  * @throws ShimError DEADLINE_EXCEEDED with the end of the guest's console; the reason of {@link BootOptions.lost}
  */
 export async function connectAgent(options: BootOptions): Promise<AgentClient> {
-  const limit = AbortSignal.timeout(options.timeLimitMs);
   const stopped = new AbortController();
-  const signal = AbortSignal.any([limit, stopped.signal]);
+  let isLate = false;
+  const limit = setTimeout(() => {
+    isLate = true;
+    stopped.abort();
+  }, options.timeLimitMs);
   try {
     return await Promise.race([
-      untilAnswered(options, signal),
+      untilAnswered(options, stopped.signal),
       options.lost.then((reason) => {
         throw reason;
       }),
     ]);
   } catch (error) {
-    if (!limit.aborted) throw error;
+    if (!isLate) throw error;
     throw new ShimError(
       StatusCode.DEADLINE_EXCEEDED,
       `the agent in the guest does not answer within ${options.timeLimitMs / 1000} s (${messageOf(error)}); ` +
@@ -45,6 +48,7 @@ export async function connectAgent(options: BootOptions): Promise<AgentClient> {
       { cause: error },
     );
   } finally {
+    clearTimeout(limit);
     stopped.abort();
   }
 }
