@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { StatusCode, TtrpcError } from "../../lib/ttrpc/index.js";
 import type { ContainerSpec, Sandbox, SandboxFactory, SandboxSpec } from "./sandbox-port.js";
 
 /** What a test makes a process of the fake sandbox do. */
@@ -38,6 +39,13 @@ export class FakeSandbox implements Sandbox {
   die(reason: string): void {
     this.#endAll(new Error(reason));
     this.#die(new Error(reason));
+  }
+
+  /** The connection to the agent breaks, as it does before the death of a VM is noticed. */
+  hangUp(): void {
+    const closed = new TtrpcError(StatusCode.UNAVAILABLE, "ttrpc: closed");
+    this.#endAll(closed);
+    for (const call of ["createContainer", "startContainer", "execProcess"]) this.failures.set(call, closed);
   }
 
   async createContainer(spec: ContainerSpec): Promise<void> {

@@ -1,3 +1,4 @@
+import { orLoss } from "./loss.js";
 import type { GuestProcess } from "./process.js";
 import type { Sandbox } from "./sandbox-port.js";
 
@@ -6,7 +7,7 @@ const INIT = "";
 
 /** A container's first process, which exists since the container was created and runs when it is started. */
 export function initProcess(sandbox: Sandbox, containerId: string): GuestProcess {
-  return processOf(sandbox, containerId, INIT, () => sandbox.startContainer(containerId));
+  return processOf(sandbox, containerId, INIT, () => orLoss(sandbox, sandbox.startContainer(containerId)));
 }
 
 /**
@@ -20,7 +21,9 @@ export function execProcess(
   execId: string,
   spec: unknown,
 ): GuestProcess {
-  return processOf(sandbox, containerId, execId, () => sandbox.execProcess(containerId, execId, spec));
+  return processOf(sandbox, containerId, execId, () =>
+    orLoss(sandbox, sandbox.execProcess(containerId, execId, spec)),
+  );
 }
 
 function processOf(
@@ -32,7 +35,7 @@ function processOf(
   return {
     start,
     signal: (signal, all) => sandbox.signalProcess(containerId, execId, signal, all),
-    wait: () => sandbox.waitProcess(containerId, execId),
+    wait: () => orLoss(sandbox, sandbox.waitProcess(containerId, execId)),
     resizePty: (columns, rows) => sandbox.resizePty(containerId, execId, columns, rows),
     readStdout: (maxBytes) => sandbox.readStdout(containerId, execId, maxBytes),
     readStderr: (maxBytes) => sandbox.readStderr(containerId, execId, maxBytes),

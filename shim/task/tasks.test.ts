@@ -247,6 +247,20 @@ test("what could not be removed is not claimed to be gone", async () => {
   assert.match(errors.join(), /QEMU does not end/);
 });
 
+test("the reason of the VM's death is told even if the agent's silence comes first", async () => {
+  await tasks.create(podTask());
+  await tasks.start("pod", "");
+  tasks.exec({ id: "pod", execId: "e", process: {}, stdio: NO_STDIO });
+  factory.sandbox.hangUp();
+  const start = tasks.start("pod", "e");
+  const creation = tasks.create(podContainerTask("a"));
+  setTimeout(() => factory.sandbox.die("QEMU was ended by signal 9"), 20);
+  await assert.rejects(start, /QEMU was ended by signal 9/);
+  await assert.rejects(creation, /QEMU was ended by signal 9/);
+  assert.equal((await tasks.process("pod", "").process.exit).status, 255);
+  assert.match(errors.join("\n"), /the VM is lost .*QEMU was ended by signal 9/);
+});
+
 test("a Delete that is sent twice gets one answer", async () => {
   await tasks.create(taskOf("c"));
   await tasks.start("c", "");

@@ -7,6 +7,7 @@ import type { Logger } from "../log/logger.js";
 import type { StdioConfig } from "../stdio/process-io.js";
 import { Container } from "./container.js";
 import { execProcess, initProcess } from "./guest-process.js";
+import { orLoss } from "./loss.js";
 import { Pod } from "./pod.js";
 import { type Exit, Process, type ProcessListener, UNKNOWN_EXIT_STATUS } from "./process.js";
 import type { SandboxFactory } from "./sandbox-port.js";
@@ -221,7 +222,8 @@ export class Tasks {
   async #createIn(pod: Pod, type: ContainerType, task: CreateTask): Promise<Container> {
     const { id, bundle, rootfs, stdio } = task;
     try {
-      await pod.sandbox.createContainer({ id, bundle, rootfs, terminal: stdio.terminal });
+      const spec = { id, bundle, rootfs, terminal: stdio.terminal };
+      await orLoss(pod.sandbox, pod.sandbox.createContainer(spec));
     } catch (error) {
       if (type.kind !== "pod-container") {
         await pod.stop();
