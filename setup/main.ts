@@ -1,3 +1,4 @@
+import { constants } from "node:os";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ConfigError } from "../configs/index.js";
@@ -37,13 +38,19 @@ export async function main(argv: readonly string[]): Promise<number> {
   try {
     return await dispatch(argv, interruption.signal);
   } catch (error) {
-    if (interruption.signal.aborted) console.error(`kata-fs: ended by ${interruption.signal.reason}`);
-    else if (isExplained(error)) console.error(`kata-fs: ${error.message}`);
+    if (interruption.signal.aborted) return endedBy(interruption.signal.reason);
+    if (isExplained(error)) console.error(`kata-fs: ${error.message}`);
     else throw error;
     return 1;
   } finally {
     for (const signal of signals) process.off(signal, interrupt);
   }
+}
+
+/** @returns the exit status that shells give to programs ended by a signal */
+function endedBy(signal: NodeJS.Signals): number {
+  console.error(`kata-fs: ended by ${signal}`);
+  return 128 + constants.signals[signal];
 }
 
 /** True for errors that are no defects of ours: their message says what the machine refused. */
