@@ -14,13 +14,15 @@ import { mountsBelow, processesMentioning } from "../../setup/run/leftovers.js";
 import { PrivateContainerd } from "../../setup/run/private-containerd.js";
 import { SMALL_SAMPLE_BYTES } from "../../setup/run/sample-file.js";
 import type { Toolchain } from "../../setup/toolchain.js";
+import { socketPath } from "../../shim/address.js";
 
 export const project = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 export const RUNTIME = "io.containerd.kata-fs.v2";
 
-/** Where the shim keeps what it has of running sandboxes, and where its sockets are. */
+/** Where the shim keeps what it has of running sandboxes. */
 const SANDBOXES = "/run/kata-fs";
-const SHIM_SOCKETS = "/run/containerd/s";
+/** ctr's, unless it is told another one. */
+const NAMESPACE = "default";
 /** What a sandbox may still be doing after its container has been removed. */
 const GRACE_MS = 10_000;
 
@@ -53,7 +55,7 @@ export async function containerdSeries(): Promise<readonly string[]> {
 
 /** A containerd with an image, whose sandboxes can be told from all others of the machine by their names. */
 export class Machine {
-  readonly #socketsBefore = names(SHIM_SOCKETS);
+  readonly #names = new Set<string>();
 
   private constructor(
     readonly id: string,
@@ -104,7 +106,9 @@ export class Machine {
 
   /** A name for a container that no other machine uses. */
   name(suffix: string): string {
-    return `${this.id}-${suffix}`;
+    const name = `${this.id}-${suffix}`;
+    this.#names.add(name);
+    return name;
   }
 
   ctr(words: readonly string[], input?: Buffer): Promise<Outcome> {
@@ -193,9 +197,9 @@ export class Machine {
       ...names(SANDBOXES)
         .filter((name) => name.startsWith(this.id))
         .map((name) => join(SANDBOXES, name)),
-      ...names(SHIM_SOCKETS)
-        .filter((name) => !this.#socketsBefore.includes(name))
-        .map((name) => join(SHIM_SOCKETS, name)),
+      ...[...this.#names]
+        .map((name) => socketPath(this.containerd.address, NAMESPACE, name))
+        .filter(existsSync),
     ];
   }
 }
