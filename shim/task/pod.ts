@@ -9,7 +9,7 @@ export class Pod {
 
   /**
    * @param id of the container that brought the VM up
-   * @param onEnd called once, when the VM is lost or has been stopped: no process of it runs any more
+   * @param onEnd called when the VM is lost, and when it has been stopped: no process of it runs any more
    */
   constructor(
     readonly id: string,
@@ -21,6 +21,7 @@ export class Pod {
     void sandbox.died.then((reason) => {
       if (this.#stopping !== undefined) return;
       this.logger.error("the VM is lost", { reason: messageOf(reason) });
+      this.onEnd();
       void this.stop();
     });
   }

@@ -159,27 +159,28 @@ export class Process {
 
   /** The VM is lost: whatever ran in it has ended. */
   lost(): void {
-    void this.#end(UNKNOWN_EXIT_STATUS);
+    // Nothing more will come out of it.
+    void this.#end(UNKNOWN_EXIT_STATUS, 0);
   }
 
   #watch(): void {
     this.#guest.wait().then(
-      (status) => this.#end(status),
+      (status) => this.#end(status, DRAIN_IDLE_MS),
       (error: unknown) => {
         if (!this.#hasEnded) {
           this.#logger.warn(`lost sight of ${this.#name}`, { error: messageOf(error) });
         }
-        return this.#end(UNKNOWN_EXIT_STATUS);
+        return this.#end(UNKNOWN_EXIT_STATUS, DRAIN_IDLE_MS);
       },
     );
   }
 
   /** The process has ended: reports it once the output is where its reader finds it. */
-  async #end(status: number): Promise<void> {
+  async #end(status: number, drainIdleMs: number): Promise<void> {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     const exitedAt = new Date();
-    await this.io.drain(DRAIN_IDLE_MS);
+    await this.io.drain(drainIdleMs);
     const wasStarted = this.#status === "running";
     const exit = { status, exitedAt };
     this.#stop(exit);

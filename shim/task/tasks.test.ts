@@ -261,6 +261,14 @@ test("the reason of the VM's death is told even if the agent's silence comes fir
   assert.match(errors.join("\n"), /the VM is lost .*QEMU was ended by signal 9/);
 });
 
+test("the exits of a lost VM do not wait for its clean-up", async () => {
+  factory.sandbox.stop = () => new Promise(() => {});
+  await tasks.create(taskOf("c"));
+  await tasks.start("c", "");
+  factory.sandbox.die("kata-fsd was ended by signal 9");
+  assert.equal((await tasks.process("c", "").process.exit).status, 255);
+});
+
 test("a Delete that is sent twice gets one answer", async () => {
   await tasks.create(taskOf("c"));
   await tasks.start("c", "");
