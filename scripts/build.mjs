@@ -25,6 +25,7 @@ const SOURCE_FILE = /\.(ts|mjs|cjs|js|sh|proto)$/;
 /** Bundle in dist/ -> entry point. */
 const BUNDLES = {
   "shim.cjs": "shim/main.ts",
+  "shim-late.cjs": "shim/late.ts",
   "fsd.cjs": "fsd/main.ts",
   "agent.cjs": "agent/start.ts",
   "agent-main.cjs": "agent/main.ts",
@@ -54,7 +55,7 @@ export async function build() {
   rmSync(digestFile, { force: true });
   mkdirSync(join(dist, "bin"), { recursive: true });
   await makeBundles(dist);
-  for (const [name, source] of present(COMMANDS)) {
+  for (const [name, source] of Object.entries(COMMANDS)) {
     publish(join(dist, "bin", name), readFileSync(join(root, source)), 0o755);
   }
   publish(digestFile, digest);
@@ -82,6 +83,20 @@ export async function completeSources() {
 }
 
 /**
+ * Keeps shim/late.ts, which the shim imports dynamically, out of the shim's first bundle.
+ *
+ * @type {import("esbuild").Plugin}
+ */
+const lateBundle = {
+  name: "late-bundle",
+  setup({ onResolve }) {
+    onResolve({ filter: /\/late\.js$/ }, ({ kind }) =>
+      kind === "dynamic-import" ? { path: "./shim-late.cjs", external: true } : undefined,
+    );
+  },
+};
+
+/**
  * Makes the bundles. One that fails does not keep the others from being renewed: whoever works on one part can build it
  * while another one is half-written.
  *
@@ -90,7 +105,7 @@ export async function completeSources() {
 async function makeBundles(dist) {
   const { build: esbuild } = await import("esbuild");
   const results = await Promise.allSettled(
-    present(BUNDLES).map(async ([out, entry]) => {
+    Object.entries(BUNDLES).map(async ([out, entry]) => {
       const { outputFiles } = await esbuild({
         absWorkingDir: root,
         entryPoints: [entry],
@@ -102,6 +117,8 @@ async function makeBundles(dist) {
         sourcemap: "linked",
         sourcesContent: false,
         external: ["koffi"],
+        plugins: [lateBundle],
+        supported: { "dynamic-import": false },
         write: false,
         logLevel: "warning",
         // A CommonJS bundle has no import.meta; the sources use it only to find files beside themselves.
@@ -123,22 +140,9 @@ function isUpToDate(dist, digestFile, digest) {
   return (
     existsSync(digestFile) &&
     readFileSync(digestFile, "utf8") === digest &&
-    present(BUNDLES).every(([name]) => existsSync(join(dist, name))) &&
-    present(COMMANDS).every(([name]) => existsSync(join(dist, "bin", name)))
+    Object.keys(BUNDLES).every((name) => existsSync(join(dist, name))) &&
+    Object.keys(COMMANDS).every((name) => existsSync(join(dist, "bin", name)))
   );
-}
-
-/**
- * The pairs whose source exists; a notice names the others (development only, removed with the first release).
- *
- * @param {Record<string, string>} table
- */
-function present(table) {
-  return Object.entries(table).filter(([, source]) => {
-    const exists = existsSync(join(root, source));
-    if (!exists) console.warn(`notice: ${source} does not exist yet`);
-    return exists;
-  });
 }
 
 /** One digest over the names and contents of everything that the result depends on. */

@@ -1,28 +1,16 @@
 import { parseArgs, type ShimArgs, USAGE, UsageError } from "./args.js";
 import { answerLauncher, type Bootstrapped, bootstrap } from "./bootstrap.js";
-import type { CleanUpSandbox } from "./delete.js";
 import { messageOf } from "./error.js";
-import type { CreateSandboxFactory } from "./serve.js";
-import { noteAddressAnswered } from "./start-clock.js";
 
-// Everything that listening does not need is imported after containerd has its answer: the time until then is on the path of
-// every `ctr run` and every pod.
-
-/** What the shim runs containers with. Loaded when it is needed. */
-export interface SandboxModule {
-  readonly createSandboxFactory: CreateSandboxFactory;
-  readonly cleanUpSandbox: CleanUpSandbox;
-}
+/** What is loaded when it is needed, and for `start` after containerd has its answer: that is on the path of every `ctr run`. */
+export type LateModule = typeof import("./late.js");
 
 /**
  * Runs one action of the shim; resolves with the exit status. A shim that serves resolves when it is no longer needed.
  *
  * @param argv without the program
  */
-export async function runShim(
-  argv: readonly string[],
-  loadSandbox: () => Promise<SandboxModule>,
-): Promise<number> {
+export async function runShim(argv: readonly string[], loadLate: () => Promise<LateModule>): Promise<number> {
   let args: ShimArgs;
   try {
     args = parseArgs(argv);
@@ -33,19 +21,18 @@ export async function runShim(
   }
   switch (args.action) {
     case "start":
-      return await start(args, loadSandbox);
+      return await start(args, loadLate);
     case "delete": {
-      const { deleteTask } = await import("./delete.js");
-      const { cleanUpSandbox } = await loadSandbox();
+      const { cleanUpSandbox, deleteTask } = await loadLate();
       return await deleteTask(args, args.bundle === "" ? process.cwd() : args.bundle, cleanUpSandbox);
     }
     case "info": {
-      const { runtimeInfo } = await import("./info.js");
+      const { runtimeInfo } = await loadLate();
       process.stdout.write(runtimeInfo());
       return 0;
     }
     case "version": {
-      const { versionText } = await import("./info.js");
+      const { versionText } = await loadLate();
       process.stdout.write(versionText());
       return 0;
     }
@@ -55,7 +42,7 @@ export async function runShim(
   }
 }
 
-async function start(args: ShimArgs, loadSandbox: () => Promise<SandboxModule>): Promise<number> {
+async function start(args: ShimArgs, loadLate: () => Promise<LateModule>): Promise<number> {
   const { KATA_FS_ANSWER_FD } = process.env;
   const answerFd = Number(KATA_FS_ANSWER_FD);
   if (!Number.isInteger(answerFd) || answerFd < 3) {
@@ -71,9 +58,9 @@ async function start(args: ShimArgs, loadSandbox: () => Promise<SandboxModule>):
     return 1;
   }
   answerLauncher(answerFd, booted.address);
-  noteAddressAnswered();
+  const answeredMs = performance.now();
   if (booted.listener === undefined) return 0;
-  const { serve } = await import("./serve.js");
-  const { createSandboxFactory } = await loadSandbox();
+  const { createSandboxFactory, serve, setAddressAnsweredMs } = await loadLate();
+  setAddressAnsweredMs(answeredMs);
   return await serve(args, bundle, booted.listener, createSandboxFactory);
 }

@@ -1,11 +1,11 @@
 let answeredMs = 0;
 
-/** Notes that containerd has this shim's address. */
-export function noteAddressAnswered(): void {
-  answeredMs = performance.now();
+/** Notes when containerd got this shim's address, in milliseconds from the start of the process. */
+export function setAddressAnsweredMs(ms: number): void {
+  answeredMs = ms;
 }
 
-/** Milliseconds from the start of this process until {@link noteAddressAnswered}. */
+/** What {@link setAddressAnsweredMs} was told. */
 export function addressAnsweredMs(): number {
   return answeredMs;
 }
