@@ -1,6 +1,6 @@
 import type { Sink } from "./sink.js";
 
-/** Most bytes that one read of a guest's stream asks for. A read is a round trip into the guest, which costs more than its bytes do. */
+/** Most bytes that one read of a guest's stream asks for. A read is a round trip, which costs more than its bytes do. */
 const READ_SIZE_BYTES = 256 * 1024;
 
 /** What a copier waits for; `done` after end of file, an error or {@link OutputCopier.close}. */
