@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { statusName, TtrpcError } from "../lib/ttrpc/index.js";
 import { agent } from "../proto/index.js";
@@ -270,5 +272,40 @@ describe("agent", { skip: missing() }, () => {
       assert.equal(await wait(container_id), 0);
       await remove(container_id);
     }
+  });
+
+  test("stacks more layers than fit the options of a mount", async () => {
+    const base = join(machine.directory, "l".repeat(60));
+    const layers = Array.from({ length: 100 }, (_, index) => join(base, `${index}`));
+    cpSync(join(machine.rootfs, "bin"), join(base, "0/bin"), { recursive: true });
+    for (const [index, layer] of layers.entries()) {
+      mkdirSync(layer, { recursive: true });
+      writeFileSync(join(layer, `file-${index}`), "");
+    }
+    const [upper, work] = ["upper", "work"].map((name) => join(machine.directory, name));
+    const container_id = newId();
+    const mount_point = `/run/kata-containers/${container_id}/rootfs`;
+    const options = [`lowerdir=${layers.join(":")}`, ...[`upperdir=${upper}`, `workdir=${work}`]];
+    const driver_options = [upper, work].map(
+      (path) => `io.katacontainers.volume.overlayfs.create_directory=${path}`,
+    );
+    const overlay = {
+      driver: "overlayfs",
+      source: "overlay",
+      fstype: "overlay",
+      options,
+      driver_options,
+      mount_point,
+    };
+    await machine.call("CreateContainer", agent.CreateContainerRequest, agent.Empty, {
+      container_id,
+      storages: [overlay],
+      OCI: { Process: process("ls / | grep -c file-; echo new > /written"), Root: { Path: mount_point } },
+    });
+    await start(container_id);
+    assert.equal(await output("ReadStdout", container_id), "100\n");
+    assert.equal(await wait(container_id), 0);
+    await remove(container_id);
+    assert.equal(readFileSync(join(machine.directory, "upper/written"), "utf8"), "new\n");
   });
 });

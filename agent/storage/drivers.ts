@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import { MNT_DETACH, MS_BIND, MS_REC, MS_REMOUNT, mount, unmount } from "../../lib/sys/mount.js";
 import { AgentError } from "../error.js";
 import { parseMountOptions } from "./mount-options.js";
+import { fitOverlayOptions, OPTIONS_MAX_BYTES } from "./overlay-options.js";
 import type { Storage, StorageDriver } from "./storage.js";
 
 /** The driver option of overlayfs storages that asks for a directory, usually upper or work, to be made first. */
@@ -25,7 +26,14 @@ function mountVirtioFs(storage: Storage): void {
 
 function mountOverlay(storage: Storage): void {
   for (const directory of driverOptions(storage, CREATE_DIRECTORY)) mkdirSync(directory, { recursive: true });
-  mountFileSystem(storage);
+  const { directory, options } = fitOverlayOptions(storage.options);
+  const before = process.cwd();
+  process.chdir(directory);
+  try {
+    mountFileSystem({ ...storage, options });
+  } finally {
+    process.chdir(before);
+  }
 }
 
 /** Memory of the guest: a tmpfs whose size and mode come with the options. */
@@ -71,6 +79,12 @@ function makeLocalDirectory(storage: Storage): void {
 
 function mountFileSystem({ source, mountPoint, fstype, options }: Storage): void {
   const { flags, propagation, data } = parseMountOptions(options);
+  const dataBytes = Buffer.byteLength(data);
+  // The kernel would cut them off and complain of what is left.
+  if (dataBytes > OPTIONS_MAX_BYTES) {
+    const found = `storage ${mountPoint}: ${dataBytes} bytes of mount options`;
+    throw new AgentError("INVALID_ARGUMENT", `${found} are more than ${OPTIONS_MAX_BYTES}`);
+  }
   mkdirSync(mountPoint, { recursive: true });
   mount(source, mountPoint, fstype, flags, data);
   for (const change of propagation) mount("none", mountPoint, "", change);

@@ -32,7 +32,8 @@ export function missing(): string | false {
 /** The agent in namespaces of its own, answering on a UNIX socket. */
 export class AgentProcess {
   private constructor(
-    private readonly directory: string,
+    /** A directory that the agent sees as well, removed at the end. */
+    readonly directory: string,
     private readonly child: ChildProcess,
     private readonly client: TtrpcClient,
   ) {}
