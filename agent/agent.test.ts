@@ -300,7 +300,14 @@ describe("agent", { skip: missing() }, () => {
     await machine.call("CreateContainer", agent.CreateContainerRequest, agent.Empty, {
       container_id,
       storages: [overlay],
-      OCI: { Process: process("ls / | grep -c file-; echo new > /written"), Root: { Path: mount_point } },
+      OCI: {
+        Process: process("ls / | grep -c file-; echo new > /written"),
+        Root: { Path: mount_point },
+        Mounts: [
+          { destination: "/proc", source: "proc", type: "proc" },
+          { destination: "/dev", source: "tmpfs", type: "tmpfs" },
+        ],
+      },
     });
     await start(container_id);
     assert.equal(await output("ReadStdout", container_id), "100\n");

@@ -46,12 +46,23 @@ export function createPipeIo(): PendingIo {
   };
 }
 
+/**
+ * How much output is taken from a process before somebody asks for it. A read of the protocol costs a round trip between guest
+ * and host; with this much at hand the next one has a lot to carry.
+ */
+export const READ_AHEAD_BYTES = 256 * 1024;
+
+function outputSocket(fd: number): Socket {
+  const options = { fd, readable: true, writable: false, highWaterMark: READ_AHEAD_BYTES };
+  return new Socket(options);
+}
+
 function connectPipes(stdinFd: number, stdoutFd: number, stderrFd: number): ProcessIo {
   const stdin = new Socket({ fd: stdinFd, readable: false, writable: true });
   // A process that closed its input makes writes fail; they tell it themselves.
   stdin.on("error", () => {});
-  const stdout = new OutputReader(new Socket({ fd: stdoutFd, readable: true, writable: false }));
-  const stderr = new OutputReader(new Socket({ fd: stderrFd, readable: true, writable: false }));
+  const stdout = new OutputReader(outputSocket(stdoutFd));
+  const stderr = new OutputReader(outputSocket(stderrFd));
   return {
     stdin,
     stdout,

@@ -3,7 +3,7 @@ import { ReadStream } from "node:tty";
 import { ConsoleSocket } from "../sys/console-socket.js";
 import { ioctl } from "../sys/ioctl.js";
 import { OutputReader } from "./output-reader.js";
-import type { PendingIo, ProcessIo } from "./process-io.js";
+import { type PendingIo, type ProcessIo, READ_AHEAD_BYTES } from "./process-io.js";
 
 const TIOCSWINSZ = 0x5414;
 
@@ -30,7 +30,8 @@ export function createTerminalIo(socketPath: string): PendingIo {
 
 function connectTerminal(fd: number): ProcessIo {
   // Its name notwithstanding it is both sides of the terminal, as every net.Socket is.
-  const terminal = new ReadStream(fd);
+  const options = { readable: true, writable: true, highWaterMark: READ_AHEAD_BYTES };
+  const terminal = new ReadStream(fd, options);
   const stdout = new OutputReader(terminal);
   return {
     stdin: terminal,
