@@ -10,11 +10,17 @@ describe("OomEvents", () => {
   let cgroup: string;
   const setKills = (count: number) =>
     writeFileSync(join(cgroup, "memory.events"), `low 0\nhigh 0\nmax 9\noom 1\noom_kill ${count}\n`);
+  // The agent lives by its server; a watch alone keeps nothing running.
+  let life: NodeJS.Timeout;
   beforeEach(() => {
+    life = setInterval(() => {}, 1000);
     cgroup = mkdtempSync(join(tmpdir(), "oom-events-"));
     setKills(0);
   });
-  afterEach(() => rmSync(cgroup, { recursive: true, force: true }));
+  afterEach(() => {
+    clearInterval(life);
+    rmSync(cgroup, { recursive: true, force: true });
+  });
 
   const never = new AbortController().signal;
 
