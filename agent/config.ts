@@ -40,13 +40,11 @@ const PARAMETERS = new Map<string, (value: string) => Partial<AgentConfig>>([
  * @throws AgentError INVALID_ARGUMENT for a value that cannot be meant.
  */
 export function parseParameters(parameters: string): AgentConfig {
-  return parameters
-    .split(/\s+/)
-    .map((parameter) => {
-      const [name = "", ...value] = parameter.split("=");
-      return PARAMETERS.get(name)?.(value.join("=")) ?? {};
-    })
-    .reduce<AgentConfig>((config, change) => ({ ...config, ...change }), DEFAULT_CONFIG);
+  const changes = parameters.split(/\s+/).map((parameter) => {
+    const [name = "", ...value] = parameter.split("=");
+    return PARAMETERS.get(name)?.(value.join("=")) ?? {};
+  });
+  return Object.assign({}, DEFAULT_CONFIG, ...changes);
 }
 
 function parseLogLevel(value: string): LogLevel {
