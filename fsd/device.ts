@@ -13,6 +13,10 @@ export class FsDevice implements VhostUserEvents {
   readonly #server: FuseServer;
   readonly #window: BackendChannel | null;
   readonly #metrics = createFsdMetrics();
+  /** A map serves the front end in the midst of a request: what the session lives on goes away only after it. */
+  #isServing = false;
+  #needsReset = false;
+  #isClosed = false;
 
   /** @param socketFd the connection, which belongs to the device from now on */
   constructor(
@@ -63,6 +67,20 @@ export class FsDevice implements VhostUserEvents {
 
   /** Serves all requests of all queues, the one for high priority first. */
   serve(): void {
+    if (this.#isClosed) return;
+    const { memory } = this.backend.state;
+    memory.hold();
+    this.#isServing = true;
+    try {
+      this.#serveQueues();
+    } finally {
+      this.#isServing = false;
+      memory.release();
+      this.#settle();
+    }
+  }
+
+  #serveQueues(): void {
     for (let index = 0; index < VIRTIO_FS_QUEUES; index++) {
       const queue = this.backend.queue(index);
       if (queue === undefined) continue;
@@ -80,15 +98,19 @@ export class FsDevice implements VhostUserEvents {
   }
 
   close(): void {
+    if (this.#isClosed) return;
     this.backend.close();
-    this.#server.close();
+    this.#isClosed = true;
+    if (!this.#isServing) this.#settle();
   }
 
   queueStarted(): void {}
 
   queueStopped(): void {
     // QEMU drops all maps when it resets the device, and the driver all nodes.
-    if (!this.backend.isRunning) this.#server.reset();
+    if (this.backend.isRunning) return;
+    this.#needsReset = true;
+    if (!this.#isServing) this.#settle();
   }
 
   backendSocket(fd: number): void {
@@ -101,15 +123,21 @@ export class FsDevice implements VhostUserEvents {
     );
   }
 
+  /** Does what had to wait for the end of a request. */
+  #settle(): void {
+    if (this.#needsReset) this.#server.reset();
+    this.#needsReset = false;
+    if (this.#isClosed) this.#server.close();
+  }
+
   #serveQueue(index: number, queue: SplitVirtqueue): void {
     queue.suppressNotifications();
     do {
       for (let head = queue.next(); head >= 0; head = queue.next()) {
         const written = this.#server.handle(index, head, queue.readable, queue.writable);
         // A map serves the front end meanwhile, which may have stopped the queue.
+        if (!this.backend.complete(index, queue, head, written)) return;
         if (this.backend.queue(index) !== queue) return;
-        queue.complete(head, written);
-        this.backend.publish(index);
       }
     } while (queue.requestNotifications());
   }

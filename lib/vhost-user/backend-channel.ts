@@ -1,3 +1,4 @@
+import { close } from "../sys/file.js";
 import { MessageSocket } from "../sys/unix-socket.js";
 import type { VhostUserBackend } from "./backend.js";
 import { MessageReceiver } from "./connection.js";
@@ -28,15 +29,20 @@ export class BackendChannel implements ShmemWindow {
   #socket: MessageSocket | undefined;
   #receiver: MessageReceiver | undefined;
   #answer: bigint | undefined;
+  /** Answers that have not come: those of requests that were given up come before the last one's. */
+  #owed = 0;
 
   constructor(
     readonly lengthBytes: number,
     private readonly serveWhile: ServeWhile,
+    private readonly limitMs = ANSWER_LIMIT_MS,
   ) {}
 
   /** @param fd the socket for requests of the back end, whose it stays */
   attach(backend: VhostUserBackend, fd: number): void {
+    this.#receiver?.close();
     this.#backend = backend;
+    this.#owed = 0;
     this.#socket = new MessageSocket(fd);
     this.#receiver = new MessageReceiver(this.#socket);
   }
@@ -53,8 +59,8 @@ export class BackendChannel implements ShmemWindow {
     const backend = this.#backend;
     if (backend?.hasMemorySlots !== true) return;
     const isLive = () => backend.memoryRegionsAdded > added || !backend.isRunning;
-    if (!this.serveWhile(-1, isLive, ANSWER_LIMIT_MS)) {
-      throw new ShmemError(`the map at ${shmOffset} was not announced within ${ANSWER_LIMIT_MS} ms`);
+    if (!this.serveWhile(-1, isLive, this.limitMs)) {
+      throw new ShmemError(`the map at ${shmOffset} was not announced within ${this.limitMs} ms`);
     }
   }
 
@@ -66,9 +72,10 @@ export class BackendChannel implements ShmemWindow {
     if (!this.active || this.#socket === undefined) throw new ShmemError("the device is not running");
     this.#answer = undefined;
     this.#socket.send(encodeMessage(request, "request-needing-reply", payload), fds);
+    this.#owed++;
     const isAnswered = () => this.#receive(request);
-    if (!this.serveWhile(this.#socket.fd, isAnswered, ANSWER_LIMIT_MS)) {
-      throw new ShmemError(`request ${request} was not answered within ${ANSWER_LIMIT_MS} ms`);
+    if (!this.serveWhile(this.#socket.fd, isAnswered, this.limitMs)) {
+      throw new ShmemError(`request ${request} was not answered within ${this.limitMs} ms`);
     }
     if (this.#answer !== 0n)
       throw new ShmemError(`the front end refused request ${request}: its log has the reason`);
@@ -76,10 +83,13 @@ export class BackendChannel implements ShmemWindow {
 
   #receive(request: number): boolean {
     if (this.#answer !== undefined) return true;
+    // The front end has gone, or stopped the device and dropped its maps: the descriptor may be somebody else's by now.
+    if (!this.active) throw new ShmemError("the device was stopped meanwhile");
     const message = this.#receiver?.receive() ?? "end";
     if (message === "empty") return false;
     if (message === "end") throw new ShmemError("the front end has closed its socket");
-    if (message.header.isReply && message.header.request === request) {
+    for (const fd of message.fds.splice(0)) close(fd);
+    if (message.header.isReply && --this.#owed === 0) {
       this.#answer = new Payload(request, message.payload, 8).u64(0);
     }
     return this.#answer !== undefined;

@@ -56,6 +56,8 @@ export interface VhostUserEvents {
 /** Regions of memory that the front end may announce: RAM and each map of each DAX window. */
 const MEM_SLOTS_MAX = 509;
 
+const NO_BYTES = new Uint8Array(0);
+
 const bit = (number: number) => 1n << BigInt(number);
 
 /**
@@ -116,9 +118,22 @@ export class VhostUserBackend {
     if (this.#queues[index]?.publish() === true && callFd >= 0) signalEventfd(callFd);
   }
 
+  /**
+   * Gives a request back to the driver at once, with an interrupt if it wants one.
+   * @param queue the one from which it was taken. Not any more the device's if the front end stopped it or set it up anew meanwhile: the
+   * request is then taken again by whoever goes on with the queue.
+   * @returns false in that case
+   */
+  complete(index: number, queue: SplitVirtqueue, head: number, written: number): boolean {
+    if (this.#queues[index] !== queue) return false;
+    queue.complete(head, written);
+    this.publish(index);
+    return true;
+  }
+
   /** The guest broke the rules of a queue: it stays stopped until the front end sets it up anew. */
   breakQueue(index: number, error: VirtqueueError): void {
-    this.#queues[index] = undefined;
+    this.#detach(index);
     const errFd = this.state.vrings[index]?.errFd ?? -1;
     if (errFd >= 0) signalEventfd(errFd);
     this.events.queueBroken(index, error);
@@ -150,8 +165,7 @@ export class VhostUserBackend {
       replaceFd(vring, "errFd", -1);
     }
     this.state.memory.clear(() => {});
-    if (this.state.backendFd >= 0) close(this.state.backendFd);
-    this.state.backendFd = -1;
+    this.#replaceBackendFd(-1);
     this.#receiver.close();
     this.#socket.close();
   }
@@ -166,6 +180,8 @@ export class VhostUserBackend {
       const cause = error instanceof VirtqueueError || error instanceof MemoryRegionError;
       failure = cause ? new VhostUserError(error.message, { cause: error }) : asVhostUserError(error);
     }
+    // The reply itself tells of the failure by having no payload.
+    if (failure !== undefined && request === VhostUserRequest.GET_CONFIG) reply = NO_BYTES;
     if (reply !== undefined) this.#send(request, reply);
     else if (needReply && this.#hasProtocolFeature(VhostUserProtocolFeature.REPLY_ACK)) {
       this.#send(request, u64Payload(failure === undefined ? 0 : 1));
@@ -189,7 +205,10 @@ export class VhostUserBackend {
         return undefined;
       case VhostUserRequest.RESET_OWNER:
       case VhostUserRequest.RESET_DEVICE:
-        for (const index of state.vrings.keys()) this.#stop(index);
+        for (const [index, vring] of state.vrings.entries()) {
+          vring.isEnabled = false;
+          this.#stop(index);
+        }
         state.features = 0n;
         return undefined;
       case VhostUserRequest.GET_PROTOCOL_FEATURES:
@@ -249,12 +268,14 @@ export class VhostUserBackend {
         this.#enable(payload);
         return undefined;
       case VhostUserRequest.SET_BACKEND_REQ_FD:
-        if (state.backendFd >= 0) close(state.backendFd);
-        state.backendFd = takeFd(request, fds);
+        this.#replaceBackendFd(takeFd(request, fds));
         this.events.backendSocket(state.backendFd);
         return undefined;
       case VhostUserRequest.GET_CONFIG:
         return this.#config(payload);
+      case VhostUserRequest.SET_CONFIG:
+        // The guest's driver causes this one. No field is one that a driver may write, so nothing comes of it.
+        return undefined;
       case VhostUserRequest.GET_SHMEM_CONFIG:
         return shmemConfigPayload(this.model.shmemSizesBytes);
       default:
@@ -310,7 +331,7 @@ export class VhostUserBackend {
 
   #dropQueuesIn(chunk: MemoryChunk): void {
     for (const [index, queue] of this.#queues.entries()) {
-      if (queue?.uses(chunk)) this.#queues[index] = undefined;
+      if (queue?.uses(chunk)) this.#detach(index);
     }
   }
 
@@ -331,6 +352,9 @@ export class VhostUserBackend {
   #replaceVringFd(request: number, payload: Uint8Array, fds: number[], name: "kickFd" | "callFd" | "errFd") {
     const { index, hasFd } = decodeVringFd(request, payload);
     const vring = this.#vring(index);
+    if (name === "kickFd" && !hasFd) {
+      throw new VhostUserError(`queue ${index} without a kick descriptor: polling is not supported`);
+    }
     replaceFd(vring, name, hasFd ? takeFd(request, fds) : -1);
     return { index };
   }
@@ -338,22 +362,30 @@ export class VhostUserBackend {
   /** A queue starts when its kick descriptor arrives, and runs once it is enabled, too. */
   #start(index: number): void {
     const vring = this.#vring(index);
-    if (vring.kickFd < 0)
-      throw new VhostUserError(`queue ${index} without a kick descriptor: polling is not supported`);
     // Without protocol features there is no SET_VRING_ENABLE.
     if ((this.state.features & bit(VHOST_USER_F_PROTOCOL_FEATURES)) === 0n) vring.isEnabled = true;
+    this.#detach(index);
     const hasEventIdx = (this.state.features & bit(VIRTIO_RING_F_EVENT_IDX)) !== 0n;
     this.#queues[index] = new SplitVirtqueue(this.state.memory, vring, hasEventIdx);
     this.events.queueStarted(index);
   }
 
+  /** Stops a queue; whether it is enabled is another matter ("Ring states"). */
   #stop(index: number): void {
-    const vring = this.#vring(index);
     const ran = this.#queues[index] !== undefined;
-    this.#queues[index] = undefined;
-    replaceFd(vring, "kickFd", -1);
-    vring.isEnabled = false;
+    this.#detach(index);
+    replaceFd(this.#vring(index), "kickFd", -1);
     if (ran) this.events.queueStopped(index);
+  }
+
+  #detach(index: number): void {
+    this.#queues[index]?.putBackUnfinished();
+    this.#queues[index] = undefined;
+  }
+
+  #replaceBackendFd(fd: number): void {
+    if (this.state.backendFd >= 0) close(this.state.backendFd);
+    this.state.backendFd = fd;
   }
 
   #enable(payload: Uint8Array): void {
@@ -365,12 +397,12 @@ export class VhostUserBackend {
 
   #config(payload: Uint8Array): Uint8Array {
     const { offset, sizeBytes } = decodeConfigRange(VhostUserRequest.GET_CONFIG, payload);
-    const reply = Buffer.alloc(12 + sizeBytes);
     if (12 + sizeBytes > payload.length || offset + sizeBytes > this.model.config.length) {
       throw new VhostUserError(
         `${sizeBytes} bytes at ${offset} of a configuration of ${this.model.config.length} bytes`,
       );
     }
+    const reply = Buffer.alloc(12 + sizeBytes);
     reply.set(payload.subarray(0, 12));
     reply.set(this.model.config.subarray(offset, offset + sizeBytes), 12);
     return reply;

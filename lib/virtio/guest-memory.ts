@@ -49,6 +49,9 @@ export class MemoryRegionError extends Error {
  */
 export class GuestMemory {
   readonly #regions: MappedRegion[] = [];
+  /** Mappings of regions that were removed while memory was held. */
+  readonly #removed: Mapping[] = [];
+  #holds = 0;
   #last: MemoryChunk | undefined;
 
   get regionCount(): number {
@@ -66,7 +69,21 @@ export class GuestMemory {
   }
 
   /**
-   * Removes the region that is at these addresses. Nothing may use its chunks any more.
+   * Keeps removed regions mapped until as many {@link release}: the front end may take a region away in the midst of a request whose
+   * buffers lie in it. A view of unmapped memory would end the process, or show the guest what is mapped there next.
+   */
+  hold(): void {
+    this.#holds++;
+  }
+
+  release(): void {
+    this.#holds--;
+    if (this.#holds > 0) return;
+    for (const mapping of this.#removed.splice(0)) mapping.unmap();
+  }
+
+  /**
+   * Removes the region that is at these addresses. Nothing may use its chunks any more, except under {@link hold}.
    * @param onRemoved is told each chunk that goes away, before its memory is unmapped
    * @returns false if there is none
    */
@@ -92,7 +109,7 @@ export class GuestMemory {
     for (const region of this.#regions.splice(0)) this.#release(region, onRemoved);
   }
 
-  /** The chunk in which a guest physical address lies. */
+  /** The chunk in which a guest physical address lies. @throws MemoryRegionError if its region cannot be mapped */
   find(guestAddress: number): MemoryChunk | undefined {
     const last = this.#last;
     if (
@@ -111,7 +128,7 @@ export class GuestMemory {
     return undefined;
   }
 
-  /** The chunk in which an address of the front end's lies. */
+  /** The chunk in which an address of the front end's lies. @throws MemoryRegionError if its region cannot be mapped */
   findByUserAddress(userAddress: number): MemoryChunk | undefined {
     for (const region of this.#regions) {
       if (userAddress < region.userAddress || userAddress >= region.userAddress + region.sizeBytes) continue;
@@ -125,22 +142,31 @@ export class GuestMemory {
       // The part of the file before the region is mapped with it unless it is whole pages.
       const skipped = Math.floor(region.mmapOffset / PAGE_BYTES) * PAGE_BYTES;
       const within = region.mmapOffset - skipped;
-      region.mapping = mapShared(region.fd, skipped, within + region.sizeBytes);
+      region.mapping = this.#map(region, skipped, within + region.sizeBytes);
       region.chunks = cut(region, region.mapping, within);
     }
     return region.chunks[Math.floor(offset / CHUNK_BYTES)];
   }
 
+  #map(region: MemoryRegion, offsetBytes: number, byteLength: number): Mapping {
+    try {
+      return mapShared(region.fd, offsetBytes, byteLength);
+    } catch (cause) {
+      throw new MemoryRegionError(`${textOf(region)} cannot be mapped`, { cause });
+    }
+  }
+
   #release(region: MappedRegion, onRemoved: (chunk: MemoryChunk) => void): void {
     this.#last = undefined;
     for (const chunk of region.chunks) onRemoved(chunk);
-    region.mapping?.unmap();
+    if (region.mapping !== undefined && this.#holds > 0) this.#removed.push(region.mapping);
+    else region.mapping?.unmap();
     close(region.fd);
   }
 
   #problemOf(region: MemoryRegion): string | undefined {
     const { guestAddress, sizeBytes, userAddress, mmapOffset } = region;
-    const text = `region of ${sizeBytes} bytes at guest address 0x${guestAddress.toString(16)}`;
+    const text = textOf(region);
     if (sizeBytes <= 0) return `${text}: it is empty`;
     if (guestAddress + sizeBytes > ADDRESS_LIMIT || mmapOffset + sizeBytes > Number.MAX_SAFE_INTEGER) {
       return `${text}: it reaches past the addresses that there are`;
@@ -152,6 +178,10 @@ export class GuestMemory {
     );
     return isOverlap ? `${text}: it overlaps another one` : undefined;
   }
+}
+
+function textOf({ sizeBytes, guestAddress }: MemoryRegion): string {
+  return `region of ${sizeBytes} bytes at guest address 0x${guestAddress.toString(16)}`;
 }
 
 function cut(region: MemoryRegion, mapping: Mapping, within: number): MemoryChunk[] {

@@ -1,4 +1,4 @@
-import type { GuestMemory, MemoryChunk } from "./guest-memory.js";
+import { type GuestMemory, type MemoryChunk, MemoryRegionError } from "./guest-memory.js";
 import { GuestSegments } from "./guest-segments.js";
 
 /** Descriptor flags (virtio 1.3, 2.7.5). */
@@ -48,8 +48,11 @@ export class SplitVirtqueue {
   readonly #availWord: number;
   readonly #usedWord: number;
   #lastUsed: number;
-  /** `lastUsed` when the driver was last asked whether it wants an interrupt. */
-  #signalledUsed: number;
+  #publishedUsed: number;
+  /** `lastUsed` when the driver was last asked whether it wants an interrupt; -1 if it never was. */
+  #signalledUsed = -1;
+  /** Requests that were taken and not given back. */
+  #unfinished = 0;
 
   /** @throws VirtqueueError if the rings do not lie in guest memory as they must */
   constructor(
@@ -77,7 +80,7 @@ export class SplitVirtqueue {
     this.readable = new GuestSegments(2 * size);
     this.writable = new GuestSegments(2 * size);
     this.#lastUsed = Atomics.load(this.#used.chunk.words, this.#usedWord + 1);
-    this.#signalledUsed = this.#lastUsed;
+    this.#publishedUsed = this.#lastUsed;
   }
 
   /** Whether the queue's rings lie in that chunk. */
@@ -109,6 +112,7 @@ export class SplitVirtqueue {
     const head = words[this.#availWord + 2 + (lastAvail & (this.#size - 1))] ?? 0;
     this.#walk(head);
     this.state.lastAvail = (lastAvail + 1) & 0xffff;
+    this.#unfinished++;
     return head;
   }
 
@@ -119,11 +123,18 @@ export class SplitVirtqueue {
     view.setUint32(element, head, true);
     view.setUint32(element + 4, written, true);
     this.#lastUsed = (this.#lastUsed + 1) & 0xffff;
+    this.#unfinished--;
   }
 
   /** Undoes the last {@link next}: the request is taken again later. */
   putBack(): void {
     this.state.lastAvail = (this.state.lastAvail - 1) & 0xffff;
+    this.#unfinished--;
+  }
+
+  /** Undoes each {@link next} that was not completed: whoever serves the queue from its state on takes those requests again. */
+  putBackUnfinished(): void {
+    while (this.#unfinished > 0) this.putBack();
   }
 
   /**
@@ -131,14 +142,17 @@ export class SplitVirtqueue {
    * @returns whether it wants an interrupt (2.7.7)
    */
   publish(): boolean {
-    const old = this.#signalledUsed;
     const now = this.#lastUsed;
-    if (old === now) return false;
+    if (now === this.#publishedUsed) return false;
     // An atomic store is a full barrier: the elements are visible before the index, and the index before the driver's wish is read.
     Atomics.store(this.#used.chunk.words, this.#usedWord + 1, now);
+    this.#publishedUsed = now;
+    const old = this.#signalledUsed;
     this.#signalledUsed = now;
     const { words } = this.#avail.chunk;
     if (!this.hasEventIdx) return ((words[this.#availWord] ?? 0) & VIRTQ_AVAIL_F_NO_INTERRUPT) === 0;
+    // A queue that goes on elsewhere does not know what was signalled before: a signal too many does no harm.
+    if (old < 0) return true;
     const usedEvent = words[this.#availWord + 2 + this.#size] ?? 0;
     return ((now - usedEvent - 1) & 0xffff) < ((now - old) & 0xffff);
   }
@@ -166,8 +180,8 @@ export class SplitVirtqueue {
     let entries = this.#size;
     let isIndirect = false;
     let index = head;
-    // No chain is longer than the queue (2.7.5.3.1), be it in an indirect table or not.
-    for (let count = 0; count < this.#size; count++) {
+    // No chain is longer than the queue (2.7.5.3.1), be it in an indirect table or not. What refers to the table is not of the chain.
+    for (let count = 0; count < this.#size; ) {
       if (index >= entries) throw new VirtqueueError(`descriptor ${index} in a table of ${entries}`);
       const at = offset + DESCRIPTOR_BYTES * index;
       const address = addressAt(chunk.view, at);
@@ -181,7 +195,7 @@ export class SplitVirtqueue {
         if (length === 0 || length % DESCRIPTOR_BYTES !== 0) {
           throw new VirtqueueError(`an indirect table of ${length} bytes`);
         }
-        const table = this.memory.find(address);
+        const table = this.#find(address);
         if (table === undefined || address + length > table.guestAddress + table.byteLength) {
           throw new VirtqueueError(`no memory for an indirect table at 0x${address.toString(16)}`);
         }
@@ -192,6 +206,7 @@ export class SplitVirtqueue {
         index = 0;
         continue;
       }
+      count++;
       this.#push(address, length, (flags & VIRTQ_DESC_F_WRITE) !== 0);
       if ((flags & VIRTQ_DESC_F_NEXT) === 0) return;
       index = next;
@@ -206,7 +221,7 @@ export class SplitVirtqueue {
     let at = address;
     let rest = length;
     while (rest > 0) {
-      const chunk = this.memory.find(at);
+      const chunk = this.#find(at);
       if (chunk === undefined) throw new VirtqueueError(`no memory at 0x${at.toString(16)}, ${rest} bytes`);
       if (isWritable && !chunk.isWritable)
         throw new VirtqueueError(`read-only memory at 0x${at.toString(16)}`);
@@ -215,6 +230,14 @@ export class SplitVirtqueue {
       if (!list.push(chunk, offset, part)) throw new VirtqueueError(`more than ${list.capacity} segments`);
       at += part;
       rest -= part;
+    }
+  }
+
+  #find(address: number): MemoryChunk | undefined {
+    try {
+      return this.memory.find(address);
+    } catch (error) {
+      throw asVirtqueueError(error);
     }
   }
 }
@@ -233,15 +256,29 @@ function ringPart(
   what: string,
 ): RingPart {
   const at = `the ${what} at 0x${userAddress.toString(16)}`;
-  const chunk = memory.findByUserAddress(userAddress);
+  const chunk = findRing(memory, userAddress);
   if (chunk === undefined) throw new VirtqueueError(`${at} is not in the guest's memory`);
   const offset = userAddress - chunk.userAddress;
   if (offset + lengthBytes > chunk.byteLength)
     throw new VirtqueueError(`${at} reaches past the guest's memory`);
-  if ((chunk.hostAddress + offset) % alignment !== 0)
+  // Both: words are counted from the chunk's beginning.
+  if ((chunk.hostAddress + offset) % alignment !== 0 || offset % alignment !== 0)
     throw new VirtqueueError(`${at} is not aligned to ${alignment}`);
   if (!chunk.isWritable) throw new VirtqueueError(`${at} lies in read-only memory`);
   return { chunk, offset };
+}
+
+function findRing(memory: GuestMemory, userAddress: number): MemoryChunk | undefined {
+  try {
+    return memory.findByUserAddress(userAddress);
+  } catch (error) {
+    throw asVirtqueueError(error);
+  }
+}
+
+/** Memory that cannot be mapped is of no use to the queue; the device and its other queues go on. */
+function asVirtqueueError(error: unknown): unknown {
+  return error instanceof MemoryRegionError ? new VirtqueueError(error.message, { cause: error }) : error;
 }
 
 /** A 64-bit address; one that has more than 53 bits is in no memory, whatever its lowest ones are. */
