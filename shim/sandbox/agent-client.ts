@@ -84,6 +84,18 @@ export class AgentClient {
     return status;
   }
 
+  /** Waits for the next container whose processes the guest's kernel ended for want of memory. @returns its id */
+  async nextOom(): Promise<string> {
+    const { container_id } = await this.#call(
+      "GetOOMEvent",
+      agent.GetOOMEventRequest,
+      agent.OOMEvent,
+      {},
+      UNLIMITED,
+    );
+    return container_id;
+  }
+
   /** @returns nothing at the end of the stream */
   async readStream(
     stream: "ReadStdout" | "ReadStderr",

@@ -34,9 +34,13 @@ export interface SandboxParts {
 export class KataSandbox implements Sandbox {
   readonly #parts: SandboxParts;
   #hasContainer = false;
+  #isLost = false;
 
   constructor(parts: SandboxParts) {
     this.#parts = parts;
+    void parts.died.then(() => {
+      this.#isLost = true;
+    });
   }
 
   get vmmPid(): number {
@@ -95,6 +99,10 @@ export class KataSandbox implements Sandbox {
     return this.#parts.agent.waitProcess(containerId, execId);
   }
 
+  nextOom(): Promise<string> {
+    return this.#parts.agent.nextOom();
+  }
+
   readStdout(containerId: string, execId: string, maxBytes: number): Promise<Uint8Array> {
     return this.#parts.agent.readStream("ReadStdout", containerId, execId, maxBytes);
   }
@@ -127,12 +135,12 @@ export class KataSandbox implements Sandbox {
       try {
         await work();
       } catch (error) {
-        // A VM that is lost cannot do either; what matters comes next.
+        // A VM whose end is not known yet cannot do it; what matters comes next.
         logger.warn(`${what} failed`, { error: messageOf(error) });
       }
     };
     await attempt("the sandbox's report", beforeStop);
-    await attempt("DestroySandbox", () => agent.destroySandbox());
+    if (!this.#isLost) await attempt("DestroySandbox", () => agent.destroySandbox());
     agent.close();
     await undo.undo();
   }

@@ -20,6 +20,7 @@ export class FakeSandbox implements Sandbox {
   readonly calls: string[] = [];
   readonly died: Promise<Error>;
   #die: (reason: Error) => void = () => {};
+  #oom = deferred<string>();
   readonly #processes = new Map<string, Process>();
   /** Calls by name that shall fail. */
   readonly failures = new Map<string, Error>();
@@ -73,6 +74,16 @@ export class FakeSandbox implements Sandbox {
     return this.#process(containerId, execId).exited.promise;
   }
 
+  nextOom(): Promise<string> {
+    this.#oom = deferred();
+    return this.#oom.promise;
+  }
+
+  /** A process of the container is ended for want of memory. */
+  runOutOfMemory(containerId: string): void {
+    this.#oom.resolve(containerId);
+  }
+
   readStdout(containerId: string, execId: string, maxBytes: number): Promise<Uint8Array> {
     return this.#process(containerId, execId).read("stdout", maxBytes);
   }
@@ -117,6 +128,7 @@ export class FakeSandbox implements Sandbox {
 
   #endAll(reason: Error): void {
     for (const process of this.#processes.values()) process.lose(reason);
+    this.#oom.reject(reason);
   }
 }
 

@@ -47,6 +47,8 @@ export interface Sandbox {
   signalProcess(containerId: string, execId: string, signal: number, all: boolean): Promise<void>;
   /** @returns the exit status; 128 + the signal's number for a process that was killed */
   waitProcess(containerId: string, execId: string): Promise<number>;
+  /** Waits until the guest's kernel ends a process for want of memory. @returns the id of the container */
+  nextOom(): Promise<string>;
   /** @returns at most `maxBytes` of output once there is any; nothing at its end */
   readStdout(containerId: string, execId: string, maxBytes: number): Promise<Uint8Array>;
   /** As {@link readStdout}; ends at once for a process with a terminal. */

@@ -269,6 +269,15 @@ test("the exits of a lost VM do not wait for its clean-up", async () => {
   assert.equal((await tasks.process("c", "").process.exit).status, 255);
 });
 
+test("a container that runs out of memory is reported, every time", async () => {
+  await tasks.create(taskOf("c"));
+  for (const container of ["c", "made-up-by-the-guest", "c"]) {
+    factory.sandbox.runOutOfMemory(container);
+    await sleep(150);
+  }
+  assert.equal(heard().filter((topic) => topic === "/tasks/oom").length, 2);
+});
+
 test("a Delete that is sent twice gets one answer", async () => {
   await tasks.create(taskOf("c"));
   await tasks.start("c", "");

@@ -15,6 +15,9 @@ import type { SandboxFactory } from "./sandbox-port.js";
 /** How long a client that does not read its container's last output keeps the VM, where that output is. */
 const UNREAD_OUTPUT_LIMIT_MS = 60_000;
 
+/** Between two reports of containers out of memory. */
+const OOM_PAUSE_MS = 100;
+
 /** What Create asks for. */
 export interface CreateTask {
   readonly id: string;
@@ -216,7 +219,27 @@ export class Tasks {
     const { id, bundle, configPath } = task;
     const sandbox = await factory.create({ id, namespace, bundle, configPath });
     this.#pod = new Pod(id, sandbox, () => this.#loseProcesses(), logger);
+    void this.#publishOoms(this.#pod);
     return this.#pod;
+  }
+
+  /** As long as the VM lives. Without it a container that runs out of memory looks like one that was killed. */
+  async #publishOoms(pod: Pod): Promise<void> {
+    const { events, logger } = this.#options;
+    try {
+      while (!pod.isStopping) {
+        const containerId = await pod.sandbox.nextOom();
+        if (this.#containers.has(containerId)) {
+          logger.warn(`container ${containerId} is out of memory`);
+          events.publish({ topic: "/tasks/oom", containerId });
+        }
+        // The guest names containers as fast as it likes.
+        await sleep(OOM_PAUSE_MS, undefined, { ref: false });
+      }
+    } catch (error) {
+      // The VM has ended, or its agent is too old to know of such events.
+      logger.debug("no more news of containers out of memory", { error: messageOf(error) });
+    }
   }
 
   async #createIn(pod: Pod, type: ContainerType, task: CreateTask): Promise<Container> {
