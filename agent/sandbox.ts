@@ -75,8 +75,9 @@ export class Sandbox {
     await this.#exclusively(id, async () => {
       const bundle = join(this.#runDirectory, id);
       mkdirSync(bundle, { recursive: true, mode: 0o700 });
-      const mountPoints = this.#storages.acquire(options.storages);
+      let mountPoints: string[] = [];
       try {
+        mountPoints = this.#storages.acquire(options.storages);
         const container = await this.#launchContainer(options, bundle);
         this.#members.set(id, { container, mountPoints });
         if (options.sharesPidNamespace) this.#keepPidNamespace(container.init.pid);

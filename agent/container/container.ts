@@ -32,6 +32,9 @@ export class Container {
   readonly #processes = new Map<string, ContainerProcess>();
   /** Processes whose exit code was told: their names are free again. */
   readonly #finished = new WeakSet<ContainerProcess>();
+  /** Names of processes that are being added. */
+  readonly #launching = new Set<string>();
+  #removal: Promise<void> | undefined;
 
   private constructor(
     private readonly runtime: OciRuntime,
@@ -49,8 +52,13 @@ export class Container {
     writeFileSync(join(bundle, "config.json"), stringifySpec(spec));
     const io = await createIo(runtime, spec.process?.terminal ?? false);
     const launched = await launch(io, (launchIo) => runtime.create(id, bundle, launchIo));
-    const init = new ContainerProcess(options.execId || id, launched, io.connect());
-    return new Container(runtime, options, init, cgroupOf(launched.pid));
+    try {
+      const init = new ContainerProcess(options.execId || id, launched, io.connect());
+      return new Container(runtime, options, init, cgroupOf(launched.pid));
+    } catch (error) {
+      await runtime.delete(id);
+      throw error;
+    }
   }
 
   get id(): string {
@@ -69,12 +77,14 @@ export class Container {
    */
   async exec(execId: string, wanted: RuntimeProcess): Promise<void> {
     const namesake = this.#processes.get(execId);
-    if (namesake !== undefined && !this.#finished.has(namesake)) {
+    const isTaken = namesake !== undefined && !this.#finished.has(namesake);
+    if (isTaken || this.#launching.has(execId)) {
       throw new AgentError("ALREADY_EXISTS", `process ${execId} of container ${this.id} exists`);
     }
     const capabilities = wanted.capabilities ?? this.options.spec.process?.capabilities;
     const process = capabilities === undefined ? wanted : { ...wanted, capabilities };
     const processFile = this.runtime.scratchPath("process");
+    this.#launching.add(execId);
     writeFileSync(processFile, stringifySpec(process));
     try {
       const io = await createIo(this.runtime, process.terminal);
@@ -82,6 +92,7 @@ export class Container {
       this.#processes.set(execId, new ContainerProcess(execId, launched, io.connect()));
       namesake?.close();
     } finally {
+      this.#launching.delete(execId);
       rmSync(processFile, { force: true });
     }
   }
@@ -143,8 +154,21 @@ export class Container {
     }
   }
 
-  /** Kills what runs, waits for the end of the init, and has the runtime forget the container. */
+  /**
+   * Kills what runs, waits for the end of the init, and has the runtime forget the container. Who asks again waits for the same
+   * end; after a failure it is tried anew.
+   */
   async remove(): Promise<void> {
+    this.#removal ??= this.#remove();
+    try {
+      await this.#removal;
+    } catch (error) {
+      this.#removal = undefined;
+      throw error;
+    }
+  }
+
+  async #remove(): Promise<void> {
     this.killAll();
     await this.init.exited;
     await this.runtime.delete(this.id);

@@ -1,6 +1,7 @@
 import { StatusCode, TtrpcError, type UnaryHandler, unary } from "../../lib/ttrpc/index.js";
 import { agent } from "../../proto/index.js";
 import { AgentError } from "../error.js";
+import { log } from "../log.js";
 
 /** Handlers of a service by the name of the method. */
 export type MethodTable = Readonly<Record<string, UnaryHandler>>;
@@ -13,9 +14,12 @@ export function method<I, O>(
   output: { encode(message: O): { finish(): Uint8Array } },
   handler: Handler<I, O>,
 ): UnaryHandler {
-  return unary(input, output, async (request, { signal }) => {
+  return unary(input, output, async (request, { method: name, signal }) => {
+    const started = performance.now();
     try {
-      return await handler(request, signal);
+      const reply = await handler(request, signal);
+      log("debug", "call answered", { method: name, tookMs: Math.round(performance.now() - started) });
+      return reply;
     } catch (error) {
       throw toTtrpcError(error);
     }
