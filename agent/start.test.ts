@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 /** A stand-in for the agent: what matters here is how it is loaded. */
-const MAIN = "process.stdout.write(`main ${process.argv.slice(2)} ${__filename} ${typeof require}`);";
+const MAIN = `process.stdout.write(["main", process.argv.slice(2), __filename, typeof require].join(" "))`;
 
 describe("start", () => {
   let directory: string;
