@@ -1,9 +1,13 @@
 import { statSync, writeSync } from "node:fs";
+import { raiseDescriptorLimit } from "../lib/sys/resource-limit.js";
 import { listenUnix } from "../lib/sys/unix-socket.js";
 import { EventLoop } from "./event-loop.js";
 import type { FsdLog } from "./fuse/server.js";
 import { type FsdAction, type LogLevel, OptionsError, parseOptions, USAGE } from "./options.js";
 import { VERSION } from "./version.js";
+
+/** Fewer descriptors than this are worth a warning: a large image has as many files. */
+const DESCRIPTORS_WANTED = 65_536;
 
 /** Runs the daemon to its end. @returns the exit status: 2 for a command line that cannot be followed, 1 for a failure */
 function main(argv: readonly string[]): number {
@@ -20,6 +24,10 @@ function main(argv: readonly string[]): number {
 
   const log = createLog(action.logLevel);
   try {
+    // Each inode that the guest knows is a descriptor here.
+    const { soft } = raiseDescriptorLimit();
+    if (soft < DESCRIPTORS_WANTED)
+      log.warn(`RLIMIT_NOFILE is ${soft}: a guest that uses more files gets errors`);
     // Looked at before anyone connects: QEMU would only see a connection that ends.
     for (const { sharedDir } of action.devices) {
       if (!statSync(sharedDir).isDirectory()) throw new Error(`${sharedDir}: not a directory`);

@@ -1,4 +1,4 @@
-import { openSync, readFileSync, readlinkSync } from "node:fs";
+import { openSync, readlinkSync } from "node:fs";
 import { ThreadCredentials } from "../../lib/sys/credentials.js";
 import { Errno } from "../../lib/sys/errno.js";
 import {
@@ -14,6 +14,7 @@ import {
 } from "../../lib/sys/file.js";
 import { Iovecs } from "../../lib/sys/iovec.js";
 import { addressOf, check, lastErrno } from "../../lib/sys/libc.js";
+import { descriptorLimit } from "../../lib/sys/resource-limit.js";
 import { Statx } from "../../lib/sys/statx.js";
 import type { ShmemWindow } from "../../lib/vhost-user/shmem.js";
 import { DaxWindow } from "../dax/dax-window.js";
@@ -97,7 +98,7 @@ export class FileSystem {
 
   /** @throws Error of node:fs if the root cannot be opened */
   constructor(options: FileSystemOptions) {
-    const descriptors = Math.max(256, descriptorLimit() - RESERVED_DESCRIPTORS);
+    const descriptors = Math.max(256, descriptorLimit().soft - RESERVED_DESCRIPTORS);
     this.state = createFsdState({
       // Two devices in a process share its descriptors: neither may take more than half.
       inodes: Math.min(INODES_MAX, Math.floor(descriptors * 0.4)),
@@ -305,10 +306,4 @@ export class FileSystem {
     if (isInside && matchesMountPattern(relative, this.#immutableMounts)) flags |= MountFlag.immutable;
     return flags;
   }
-}
-
-/** RLIMIT_NOFILE of this process: Node raises the soft limit to the hard one. */
-function descriptorLimit(): number {
-  const match = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "latin1"));
-  return match === null ? 1024 : Number(match[1]);
 }

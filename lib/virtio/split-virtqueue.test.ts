@@ -386,6 +386,7 @@ function readChain(ram: TestMemory, table: number, size: number, head: number) {
   let entries = size;
   let index = head;
   let left = size;
+  let isIndirect = false;
   for (;;) {
     if (index >= entries) return undefined;
     const at = base + 16 * index;
@@ -393,11 +394,11 @@ function readChain(ram: TestMemory, table: number, size: number, head: number) {
     const length = ram.bytes.readUInt32LE(at + 8);
     const flags = ram.bytes.readUInt16LE(at + 12);
     if ((flags & VIRTQ_DESC_F_INDIRECT) !== 0) {
-      if (base !== table || (flags & VIRTQ_DESC_F_NEXT) !== 0) return undefined;
+      if (isIndirect || (flags & VIRTQ_DESC_F_NEXT) !== 0) return undefined;
       // Tests have tables in RAM only: one in read-only memory holds text, which is no chain.
       if (length === 0 || length % 16 !== 0 || !isInMemory(address, length)) return undefined;
       if (address >= READ_ONLY) return undefined;
-      [base, entries, index] = [address, length / 16, 0];
+      [base, entries, index, isIndirect] = [address, length / 16, 0, true];
       continue;
     }
     if (left-- === 0) return undefined;
