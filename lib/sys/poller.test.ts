@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { describe, it } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { createEventfd, drainEventfd, signalEventfd } from "./eventfd.js";
 import { FdStream } from "./fd-stream.js";
 import { close } from "./file.js";
@@ -49,6 +50,35 @@ describe("Poller", () => {
     poller.close();
     close(fd);
     close(other);
+  });
+});
+
+describe("Watch", () => {
+  it("reports nothing to somebody who wants nothing, not even a hang-up, until he does", async () => {
+    const poller = new Poller();
+    const [left, right] = pair();
+    let calls = 0;
+    let wake = () => {};
+    const watch = poller.watch(left, () => {
+      calls++;
+      watch.set(false, false);
+      wake();
+    });
+    watch.set(false, false);
+    watch.set(false, false);
+    close(right);
+    await sleep(30);
+    assert.equal(calls, 0);
+    const called = new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+    watch.set(true, false);
+    await called;
+    await sleep(30);
+    assert.equal(calls, 1);
+    watch.remove();
+    poller.close();
+    close(left);
   });
 });
 

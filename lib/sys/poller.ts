@@ -79,19 +79,19 @@ export class Poller {
     const id = this.#nextId++;
     this.#control(EPOLL_CTL_ADD, fd, id, EPOLLIN);
     this.#watched.set(id, { fd, onReady });
+    let isInSet = true;
     return {
       set: (readable, writable) => {
         if (!this.#watched.has(id) || this.#isClosed) return;
-        this.#control(
-          EPOLL_CTL_MOD,
-          fd,
-          id,
-          (readable ? EPOLLIN | EPOLLRDHUP : 0) | (writable ? EPOLLOUT : 0),
-        );
+        const events = (readable ? EPOLLIN | EPOLLRDHUP : 0) | (writable ? EPOLLOUT : 0);
+        // A hang-up is reported even to those who ask for nothing, unless the descriptor is not in the set.
+        if (events !== 0) this.#control(isInSet ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, id, events);
+        else if (isInSet) this.#control(EPOLL_CTL_DEL, fd, id, 0);
+        isInSet = events !== 0;
       },
       remove: () => {
         if (!this.#watched.delete(id) || this.#isClosed) return;
-        this.#control(EPOLL_CTL_DEL, fd, id, 0);
+        if (isInSet) this.#control(EPOLL_CTL_DEL, fd, id, 0);
       },
     };
   }
