@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { drainEventfd } from "../lib/sys/eventfd.js";
+import { VhostUserRequest } from "../lib/vhost-user/message.js";
 import {
   VIRTQ_DESC_F_INDIRECT,
   VIRTQ_DESC_F_NEXT,
@@ -28,6 +29,8 @@ interface Machine {
   readonly frontEnd: TestFrontEnd;
   readonly guest: TestGuest;
   readonly log: string[];
+  /** What happens, once, while the device waits for a map. */
+  onWait: (() => void) | undefined;
 }
 
 /** A device and a front end in one process: each works while the other waits. */
@@ -59,6 +62,12 @@ function start(t: TestContext, options: Partial<DeviceOptions> = {}): Machine {
     (_fd, isDone) => {
       for (let turn = 0; turn < 1000; turn++) {
         if (isDone()) return true;
+        const { onWait } = machine;
+        machine.onWait = undefined;
+        if (onWait !== undefined) {
+          onWait();
+          continue;
+        }
         frontEnd.serve();
         device.backend.receive();
       }
@@ -76,7 +85,9 @@ function start(t: TestContext, options: Partial<DeviceOptions> = {}): Machine {
     frontEnd.close();
     rmSync(dir, { recursive: true });
   });
-  return { dir, device, frontEnd, guest: new TestGuest(frontEndServer(frontEnd, () => device.serve())), log };
+  const guest = new TestGuest(frontEndServer(frontEnd, () => device.serve()));
+  const machine: Machine = { dir, device, frontEnd, guest, log, onWait: undefined };
+  return machine;
 }
 
 test("a session over the rings: INIT, LOOKUP, OPEN, READ, FORGET", (t) => {
@@ -194,4 +205,47 @@ test("a stopped device forgets its session; started again it serves the next one
   guest.init();
   assert.equal(readdirSync("/proc/self/fd").length, before);
   assert.notEqual(guest.lookup(ROOT, "file").nodeId, nodeId);
+});
+
+test("what the front end takes away in the midst of a map is gone only after the request", async (t) => {
+  const takeAway: Record<string, (machine: Machine) => void> = {
+    "the queues": ({ frontEnd }) => {
+      frontEnd.stopQueue(HIPRIO);
+      frontEnd.stopQueue(REQUESTS);
+    },
+    "the memory that the reply goes to": ({ frontEnd }) => {
+      const region = u64(0n, 0n, 1n << 20n, 0x7f00_0000_0000n, 0n);
+      assert.ok(frontEnd.tellAndWait(VhostUserRequest.REM_MEM_REG, region));
+    },
+    "the connection": ({ device }) => device.close(),
+  };
+  for (const [what, take] of Object.entries(takeAway)) {
+    await t.test(what, (inner) => {
+      const machine = start(inner);
+      const { dir, guest, frontEnd, device } = machine;
+      writeFileSync(join(dir, "file"), Buffer.alloc(RANGE));
+      guest.init();
+      const { nodeId } = guest.lookup(ROOT, "file");
+      const header = Buffer.alloc(40);
+      header.writeUInt32LE(80, 0);
+      header.writeUInt32LE(Opcode.SETUPMAPPING, 4);
+      header.writeBigUInt64LE(nodeId, 16);
+      const { bytes } = frontEnd.memory;
+      const input = 1 << 19;
+      bytes.set(Buffer.concat([header, u64(0n, 0n, BigInt(RANGE), 2n, 0n)]), input);
+      const driver = frontEnd.driver(REQUESTS);
+      driver.setChain(0, [[input, 80]], [[input + 4096, 16]]);
+      driver.offer(0);
+      let happened = false;
+      machine.onWait = () => {
+        take(machine);
+        happened = true;
+      };
+      device.serve();
+      assert.ok(happened);
+      assert.equal(bytes.readUInt32LE(input + 4096), 16, "the reply was written where it belongs");
+      assert.equal(driver.take(), undefined, "but it is not given back: the queue was stopped");
+      assert.equal(device.backend.isRunning, false);
+    });
+  }
 });
