@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** containerd looks for shim sockets nowhere else: the directory is a constant of its shim library. */
@@ -40,24 +40,6 @@ export function addressOf(path: string): string {
  */
 export function writeAddress(bundle: string, address: string): void {
   writeFileAtomically(join(bundle, "address"), address);
-}
-
-/**
- * The address of the shim that owns a bundle, or undefined when none has been written.
- *
- * @throws Error if the file exists and holds something else, or cannot be read
- */
-export function readAddress(bundle: string): string | undefined {
-  const file = join(bundle, "address");
-  let address: string;
-  try {
-    address = readFileSync(file, "utf8").trim();
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-    throw error;
-  }
-  if (!/^unix:\/\/\/[^\n]+$/.test(address)) throw new Error(`${file} holds no unix:// address`);
-  return address;
 }
 
 /** Replaces a file in one step; a reader sees the old content or the new one, never a part. */

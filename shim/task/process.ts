@@ -122,13 +122,23 @@ export class Process {
     this.#watch();
   }
 
+  /** Resolves when no start is under way; what came of it shows in {@link status}. */
+  async startSettled(): Promise<void> {
+    await this.#starting;
+  }
+
+  /** Lets nobody start a process that has not been started yet; without effect on any other. */
+  retire(): void {
+    if (this.#status === "created") this.#stop({ status: UNKNOWN_EXIT_STATUS, exitedAt: new Date() });
+  }
+
   /**
    * Sends a signal. SIGKILL stops a process that was never started, too: its client may only delete what is stopped.
    *
    * @throws ShimError NOT_FOUND if the process has ended, FAILED_PRECONDITION if there is none yet
    */
   async kill(signal: number, all: boolean): Promise<void> {
-    await this.#starting;
+    await this.startSettled();
     if (this.#hasEnded) throw this.#finishedError();
     if (this.#status === "created") {
       if (signal !== SIGKILL) throw this.#notStartedError();

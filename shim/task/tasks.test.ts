@@ -216,6 +216,31 @@ test("a created container can be deleted without ever having been started", asyn
   assert.equal(factory.sandbox.calls.at(-1), "stop");
 });
 
+test("Delete waits for a Start that is under way, and then sees a container that runs", async () => {
+  let started = () => {};
+  factory.sandbox.startContainer = () =>
+    new Promise((resolve) => {
+      started = resolve;
+    });
+  await tasks.create(taskOf("c"));
+  const start = tasks.start("c", "");
+  const deletion = tasks.delete("c", "");
+  started();
+  await start;
+  await assert.rejects(deletion, refusedWith(StatusCode.FAILED_PRECONDITION));
+});
+
+test("a container that is being deleted cannot be started", async () => {
+  await tasks.create(taskOf("c"));
+  const deletion = tasks.delete("c", "");
+  await sleep(1);
+  await assert.rejects(
+    tasks.start("c", ""),
+    (error) => error instanceof ShimError && !factory.sandbox.calls.includes("startContainer c"),
+  );
+  assert.equal((await deletion).exit.status, 255);
+});
+
 test("the death of the VM ends every process, and the log says why", async () => {
   await tasks.create(podTask());
   await tasks.start("pod", "");

@@ -8,15 +8,13 @@ import type { StdioConfig } from "../stdio/process-io.js";
 import { Container } from "./container.js";
 import { execProcess, initProcess } from "./guest-process.js";
 import { orLoss } from "./loss.js";
+import { watchForOom } from "./oom-watch.js";
 import { Pod } from "./pod.js";
-import { type Exit, Process, type ProcessListener, UNKNOWN_EXIT_STATUS } from "./process.js";
+import { type Exit, Process, type ProcessListener } from "./process.js";
 import type { SandboxFactory } from "./sandbox-port.js";
 
 /** How long a client that does not read its container's last output keeps the VM, where that output is. */
 const UNREAD_OUTPUT_LIMIT_MS = 60_000;
-
-/** Between two reports of containers out of memory. */
-const OOM_PAUSE_MS = 100;
 
 /** What Create asks for. */
 export interface CreateTask {
@@ -150,20 +148,22 @@ export class Tasks {
   async delete(id: string, execId: string): Promise<DeletedTask> {
     const container = this.#container(id);
     const process = container.process(execId);
-    if (process.status === "running") {
+    await process.startSettled();
+    process.retire();
+    const exit = process.lastExit;
+    if (exit === undefined) {
       throw new ShimError(
         StatusCode.FAILED_PRECONDITION,
         execId === "" ? `container ${id} is running` : `process ${execId} of container ${id} is running`,
       );
     }
     if (execId !== "") {
-      const exit = ended(process);
       process.io.close();
       container.removeExec(execId);
       return { pid: this.pid, exit };
     }
     // A client that was cut off in its Delete sends another one.
-    const deletion = this.#deleting.get(id) ?? this.#deleteContainer(container);
+    const deletion = this.#deleting.get(id) ?? this.#deleteContainer(container, exit);
     this.#deleting.set(id, deletion);
     try {
       return await deletion;
@@ -219,27 +219,8 @@ export class Tasks {
     const { id, bundle, configPath } = task;
     const sandbox = await factory.create({ id, namespace, bundle, configPath });
     this.#pod = new Pod(id, sandbox, () => this.#loseProcesses(), logger);
-    void this.#publishOoms(this.#pod);
+    void watchForOom(this.#pod, (containerId) => this.#reportOom(containerId), logger);
     return this.#pod;
-  }
-
-  /** As long as the VM lives. Without it a container that runs out of memory looks like one that was killed. */
-  async #publishOoms(pod: Pod): Promise<void> {
-    const { events, logger } = this.#options;
-    try {
-      while (!pod.isStopping) {
-        const containerId = await pod.sandbox.nextOom();
-        if (this.#containers.has(containerId)) {
-          logger.warn(`container ${containerId} is out of memory`);
-          events.publish({ topic: "/tasks/oom", containerId });
-        }
-        // The guest names containers as fast as it likes.
-        await sleep(OOM_PAUSE_MS, undefined, { ref: false });
-      }
-    } catch (error) {
-      // The VM has ended, or its agent is too old to know of such events.
-      logger.debug("no more news of containers out of memory", { error: messageOf(error) });
-    }
   }
 
   async #createIn(pod: Pod, type: ContainerType, task: CreateTask): Promise<Container> {
@@ -282,17 +263,24 @@ export class Tasks {
     await pod.stop();
   }
 
+  #reportOom(containerId: string): void {
+    // The guest may name what it likes.
+    if (!this.#containers.has(containerId)) return;
+    const { events, logger } = this.#options;
+    logger.warn(`container ${containerId} is out of memory`);
+    events.publish({ topic: "/tasks/oom", containerId });
+  }
+
   #loseProcesses(): void {
     for (const container of this.#containers.values()) {
       for (const process of container.processes()) process.lost();
     }
   }
 
-  async #deleteContainer(container: Container): Promise<DeletedTask> {
-    const pod = this.#pod;
-    const deleted = { pid: this.pid, exit: ended(container.init) };
+  async #deleteContainer(container: Container, exit: Exit): Promise<DeletedTask> {
+    const deleted = { pid: this.pid, exit };
     const isOwner = container.type.kind !== "pod-container";
-    const isGone = isOwner ? await this.stop() : await this.#removeFromVm(container, pod);
+    const isGone = isOwner ? await this.stop() : await this.#removeFromVm(container);
     container.close();
     this.#containers.delete(container.id);
     this.#options.events.publish({ topic: "/tasks/delete", containerId: container.id, ...deleted });
@@ -301,7 +289,8 @@ export class Tasks {
     return deleted;
   }
 
-  async #removeFromVm(container: Container, pod: Pod | undefined): Promise<boolean> {
+  async #removeFromVm(container: Container): Promise<boolean> {
+    const pod = this.#pod;
     if (pod === undefined || pod.isStopping) return true;
     try {
       await pod.sandbox.removeContainer(container.id);
@@ -314,9 +303,4 @@ export class Tasks {
       return false;
     }
   }
-}
-
-/** The exit of a process that does not run; one that was never started counts as ended now. */
-function ended(process: Process): Exit {
-  return process.lastExit ?? { status: UNKNOWN_EXIT_STATUS, exitedAt: new Date() };
 }
