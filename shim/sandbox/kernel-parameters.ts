@@ -21,6 +21,8 @@ export function kernelParameters({ hypervisor, guest, daemon }: Configuration): 
     "random.trust_cpu=on",
     "tsc=reliable",
     "no_timer_check",
+    "noreplace-smp",
+    "initcall_blacklist=jent_mod_init,crypto_kdf108_init,init_encrypted",
     `agent.log=${guest.agentLogLevel}`,
     ...hypervisor.kernelParameters.split(/\s+/).filter((parameter) => parameter !== ""),
   ];
