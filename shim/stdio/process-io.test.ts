@@ -227,6 +227,21 @@ test("drain gives up on a client that does not read, but lets it catch up", asyn
   io.close();
 });
 
+test("output counts as read at its end, or when its client has stopped reading", async () => {
+  const stdout = fifo("stdout");
+  const printed = client("exec 5<stdout; sleep 0.6; wc -c <&5");
+  await sleep(100);
+  const io = open({ stdout });
+  const chunks = Array.from({ length: 8 }, () => new Uint8Array(32 * 1024));
+  io.attach(new FakeProcess(chunks.values()));
+  await io.outputRead(50);
+  assert.equal(await Promise.race([io.finished().then(() => "finished"), sleep(1, "unread")]), "unread");
+  await io.outputRead(5_000);
+  assert.equal(await Promise.race([io.finished().then(() => "finished"), sleep(1, "unread")]), "finished");
+  assert.equal(await printed, String(8 * 32 * 1024));
+  io.close();
+});
+
 test("a terminal has no stderr", () => {
   const io = open({ stdout: fifo("stdout"), stderr: join(directory, "missing") }, true);
   io.close();

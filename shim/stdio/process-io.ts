@@ -80,6 +80,17 @@ export class ProcessIo {
     await Promise.all(this.#copiers.map((copier) => copier.finished));
   }
 
+  /** Resolves when the guest's output has been read to its end, or a client has read nothing of it for `unreadLimitMs`. */
+  async outputRead(unreadLimitMs: number): Promise<void> {
+    for (;;) {
+      const open = this.#copiers.filter((copier) => copier.state !== "done");
+      const isUnread = (copier: OutputCopier) =>
+        copier.state === "waits-for-client" && performance.now() - copier.lastProgressMs >= unreadLimitMs;
+      if (open.length === 0 || open.some(isUnread)) return;
+      await settledWithin(this.finished(), unreadLimitMs);
+    }
+  }
+
   /**
    * After the process has exited: waits until all its output is copied, or nothing moves for `idleMs`. A stream that the guest
    * leaves open in silence is held by some other process, such as a daemon that the process started; it is closed. A stream

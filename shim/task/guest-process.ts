@@ -7,7 +7,11 @@ const INIT = "";
 
 /** A container's first process, which exists since the container was created and runs when it is started. */
 export function initProcess(sandbox: Sandbox, containerId: string): GuestProcess {
-  return processOf(sandbox, containerId, INIT, () => orLoss(sandbox, sandbox.startContainer(containerId)));
+  return {
+    ...streamsOf(sandbox, containerId, INIT),
+    start: () => orLoss(sandbox, sandbox.startContainer(containerId)),
+    wait: () => orLoss(sandbox, sandbox.waitProcess(containerId, INIT)),
+  };
 }
 
 /**
@@ -21,21 +25,24 @@ export function execProcess(
   execId: string,
   spec: unknown,
 ): GuestProcess {
-  return processOf(sandbox, containerId, execId, () =>
-    orLoss(sandbox, sandbox.execProcess(containerId, execId, spec)),
-  );
+  return {
+    ...streamsOf(sandbox, containerId, execId),
+    start: () => orLoss(sandbox, sandbox.execProcess(containerId, execId, spec)),
+    // The agent forgets such a process, and what it printed, once somebody was told its exit status.
+    wait: async (outputRead) => {
+      await outputRead;
+      return await orLoss(sandbox, sandbox.waitProcess(containerId, execId));
+    },
+  };
 }
 
-function processOf(
+function streamsOf(
   sandbox: Sandbox,
   containerId: string,
   execId: string,
-  start: () => Promise<void>,
-): GuestProcess {
+): Omit<GuestProcess, "start" | "wait"> {
   return {
-    start,
     signal: (signal, all) => sandbox.signalProcess(containerId, execId, signal, all),
-    wait: () => orLoss(sandbox, sandbox.waitProcess(containerId, execId)),
     resizePty: (columns, rows) => sandbox.resizePty(containerId, execId, columns, rows),
     readStdout: (maxBytes) => sandbox.readStdout(containerId, execId, maxBytes),
     readStderr: (maxBytes) => sandbox.readStderr(containerId, execId, maxBytes),

@@ -8,6 +8,9 @@ import { type GuestStreams, ProcessIo, type StdioConfig } from "../stdio/process
  */
 const DRAIN_IDLE_MS = 3_000;
 
+/** How long a client that does not read may keep the end of a process from being noticed. */
+const UNREAD_LIMIT_MS = 60_000;
+
 /** Exit status of a process whose end nobody saw: its VM died, or it could not be started. */
 export const UNKNOWN_EXIT_STATUS = 255;
 
@@ -28,8 +31,12 @@ export interface GuestProcess extends GuestStreams {
   start(): Promise<void>;
   /** @param all for a container's first process: every process of the container */
   signal(signal: number, all: boolean): Promise<void>;
-  /** Resolves with the exit status; rejects when the VM is lost. */
-  wait(): Promise<number>;
+  /**
+   * Resolves with the exit status; rejects when the VM is lost.
+   *
+   * @param outputRead resolves when the output has been read to its end
+   */
+  wait(outputRead: Promise<void>): Promise<number>;
   resizePty(columns: number, rows: number): Promise<void>;
 }
 
@@ -174,7 +181,7 @@ export class Process {
   }
 
   #watch(): void {
-    this.#guest.wait().then(
+    this.#guest.wait(this.io.outputRead(UNREAD_LIMIT_MS)).then(
       (status) => this.#end(status, DRAIN_IDLE_MS),
       (error: unknown) => {
         if (!this.#hasEnded) {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -148,6 +149,27 @@ test("exec: added, started, ended, deleted; its id is free again", async () => {
   assert.ok(factory.sandbox.calls.includes('execProcess c e {"args":["ls"]}'));
   const added = ["/tasks/exec-added e", "/tasks/exec-started e", "/tasks/exit e"];
   assert.deepEqual(heard().slice(2), [...added, ...added]);
+});
+
+test("the agent is not asked for an exec's exit before its output is read: it would forget both", async () => {
+  await tasks.create(taskOf("c"));
+  await tasks.start("c", "");
+  const stdout = join(root, "stdout");
+  execFileSync("mkfifo", [stdout]);
+  tasks.exec({ id: "c", execId: "e", process: {}, stdio: { ...NO_STDIO, stdout } });
+  let waits = 0;
+  const { waitProcess } = factory.sandbox;
+  factory.sandbox.waitProcess = (...args) => {
+    waits++;
+    return waitProcess.apply(factory.sandbox, args);
+  };
+  await tasks.start("c", "e");
+  factory.sandbox.process("c", "e").print("stdout", "text");
+  await sleep(20);
+  assert.equal(waits, 0);
+  factory.sandbox.process("c", "e").exit(0);
+  assert.equal((await tasks.process("c", "e").process.exit).status, 0);
+  assert.equal(waits, 1);
 });
 
 test("an exec whose program is missing reports the agent's words and can be deleted", async () => {
