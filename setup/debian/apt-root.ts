@@ -102,7 +102,8 @@ export class AptRoot {
     const command = ["apt-get", "-q", "-c", this.#configFile, ...args];
     const result = await capture(command, { cwd: this.#archives, ...(onStatusLine && { onStatusLine }) });
     if (result.status === 0) return result;
-    const errors = [...result.stderr.matchAll(/^[EW]: (.*)$/gm)].map(([, text]) => text);
+    // A warning tells the reason where apt's errors are absent, and something beside it otherwise.
+    const errors = [/^E: (.*)$/m, /^W: (.*)$/m].map((line) => line.exec(result.stderr)?.[1]).filter(Boolean);
     throw new SetupError(
       {
         found: `packages cannot be had from the mirror ${this.mirror}: ${errors[0] ?? `apt-get exit status ${result.status}`}`,

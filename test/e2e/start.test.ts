@@ -26,8 +26,9 @@ describe("npm start", () => {
   });
 
   it("gives a command a terminal", async () => {
-    // script(1) has a terminal for npm, whose own standard input it is.
-    const command = `npm start --silent --prefix ${project} -- -it sh -c 'test -t 0 && test -t 1 && stty size; exit 4'`;
+    // script(1) has a terminal for npm, whose own standard input it is. Its size gets to the container.
+    const inner = "test -t 0 && test -t 1 && sleep 1 && stty size; exit 4";
+    const command = `stty rows 33 cols 77; npm start --silent --prefix ${project} -- -it sh -c '${inner}'`;
     const { status, stdout } = await execute([
       "script",
       "--quiet",
@@ -36,7 +37,7 @@ describe("npm start", () => {
       command,
       "/dev/null",
     ]);
-    assert.match(stdout.toString(), /^\d+ \d+\r?$/m);
+    assert.match(stdout.toString(), /\b33 77\r*$/m);
     assert.equal(status, 4);
   });
 });
