@@ -6,5 +6,5 @@ export type {
   HypervisorConfiguration,
   RuntimeConfiguration,
 } from "./configuration.js";
-export { DEFAULT_FILES, findConfigurationFile, loadConfiguration } from "./load.js";
+export { defaultFiles, findConfigurationFile, loadConfiguration } from "./load.js";
 export { parseConfiguration } from "./parse.js";

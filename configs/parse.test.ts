@@ -98,3 +98,14 @@ test("keys of JavaScript's objects are no keys of ours", () => {
   assert.match(complaint("hypervisor: { constructor: 1 }"), /unknown key hypervisor\.constructor/);
   assert.match(complaint("__proto__: {}"), /unknown key __proto__/);
 });
+
+test("the line is that of the key, whatever its value is", () => {
+  const lineIn = (yaml: string, line: string) =>
+    assert.throws(
+      () => parseConfiguration(yaml, "c.yaml"),
+      (error: Error) => error.message.startsWith(`c.yaml:${line}: `),
+    );
+  lineIn("hypervizor:\n  cpus: 1\n", "1");
+  lineIn("hypervisor:\n  cpus:\n    many: 1\n", "2");
+  lineIn("guest: {}\n1: 2\n", "2");
+});

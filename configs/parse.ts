@@ -1,4 +1,4 @@
-import { type Document, LineCounter, parseDocument } from "yaml";
+import { type Document, isMap, isScalar, LineCounter, parseDocument } from "yaml";
 import { ConfigError } from "./config-error.js";
 import { CONFIGURATION_FIELDS, type Configuration, type Section } from "./configuration.js";
 import { nearest } from "./nearest.js";
@@ -12,7 +12,7 @@ import { nearest } from "./nearest.js";
  */
 export function parseConfiguration(yaml: string, name: string): Configuration {
   const lines = new LineCounter();
-  const document = parseDocument(yaml, { lineCounter: lines, prettyErrors: false });
+  const document = parseDocument(yaml, { lineCounter: lines, prettyErrors: false, logLevel: "error" });
   const complain = (keys: readonly string[], complaint: string): never => {
     throw new ConfigError(`${name}${lineOf(document, lines, keys)}: ${complaint}`);
   };
@@ -96,10 +96,17 @@ function mappingOf(
   return new Map(Object.entries(value));
 }
 
-/** ":12" for the line on which the innermost of `keys` that has a place stands. */
+/** ":12" for the line on which the innermost of `keys` stands that is in the document. */
 function lineOf(document: Document, lines: LineCounter, keys: readonly string[]): string {
-  if (keys.length === 0) return "";
-  const node = document.getIn(keys, true);
-  const hasRange = typeof node === "object" && node !== null && "range" in node && Array.isArray(node.range);
-  return hasRange && Array.isArray(node.range) ? `:${lines.linePos(Number(node.range[0])).line}` : "";
+  let node: unknown = document.contents;
+  let offset: number | undefined;
+  for (const key of keys) {
+    const pair = isMap(node)
+      ? node.items.find((item) => isScalar(item.key) && String(item.key.value) === key)
+      : undefined;
+    if (pair === undefined || !isScalar(pair.key)) break;
+    offset = pair.key.range?.[0] ?? offset;
+    node = pair.value;
+  }
+  return offset === undefined ? "" : `:${lines.linePos(offset).line}`;
 }
