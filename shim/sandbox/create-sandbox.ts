@@ -7,7 +7,7 @@ import {
   findConfigurationFile,
   loadConfiguration,
 } from "../../configs/index.js";
-import { createVsockDevice } from "../../lib/vsock/index.js";
+import { acceptToUnix, createVsockDevice, serveUnixBridge } from "../../lib/vsock/index.js";
 import { messageOf, ShimError, StatusCode } from "../error.js";
 import type { ShimLogger } from "../log/logger.js";
 import { addressAnsweredMs } from "../start-clock.js";
@@ -76,8 +76,10 @@ async function bringUp(
   const share = Share.create(layout);
   undo.add("the share", () => share.destroy());
 
-  const vsock = createVsockDevice(layout.vsockDeviceSocket);
+  const vsock = createVsockDevice(layout.vsockDeviceSocket, { accept: acceptToUnix(layout.vsockSocket) });
   undo.add("the vsock device", () => vsock.close());
+  const bridge = await serveUnixBridge(layout.vsockSocket, vsock);
+  undo.add("the vsock device's UNIX socket", () => bridge.close());
 
   const [daemon, daemonMs] = await timed(() =>
     FsDaemon.start(daemonConfiguration, guest.root, layout, logger),

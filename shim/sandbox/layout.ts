@@ -22,6 +22,8 @@ export interface SandboxLayout {
   readonly metricsSocket: string;
   /** Between QEMU and the shim's vsock device. */
   readonly vsockDeviceSocket: string;
+  /** The guest's vsock ports, for programs of the host. */
+  readonly vsockSocket: string;
   /** Processes to end when the shim could not: see child.ts. */
   readonly processes: string;
 }
@@ -37,7 +39,8 @@ export function sandboxLayout({ address, namespace, id }: SandboxIdentity): Sand
     guestSocket: join(directory, "guest.sock"),
     sharedSocket: join(directory, "shared.sock"),
     metricsSocket: join(directory, "metrics.sock"),
-    vsockDeviceSocket: join(directory, "vsock.sock"),
+    vsockDeviceSocket: join(directory, "vsock-device.sock"),
+    vsockSocket: join(directory, "vsock.sock"),
     processes: join(directory, "processes"),
   };
 }

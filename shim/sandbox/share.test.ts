@@ -33,7 +33,8 @@ function fixture(t: TestContext) {
     guestSocket: path("guest.sock"),
     sharedSocket: path("shared.sock"),
     metricsSocket: path("metrics.sock"),
-    vsockDeviceSocket: path("vsock.sock"),
+    vsockDeviceSocket: path("vsock-device.sock"),
+    vsockSocket: path("vsock.sock"),
     processes: path("processes"),
   };
   const share = Share.create(layout);
