@@ -1,7 +1,7 @@
 import { type Document, isMap, isScalar, LineCounter, parseDocument } from "yaml";
+import { nearest } from "../lib/nearest.js";
 import { ConfigError } from "./config-error.js";
 import { CONFIGURATION_FIELDS, type Configuration, type Section } from "./configuration.js";
-import { nearest } from "./nearest.js";
 
 /**
  * Reads a configuration.

@@ -15,7 +15,8 @@ import { createSocketPair } from "../lib/vhost-user/testing/test-memory.js";
 import { FsDevice } from "./device.js";
 import { Opcode } from "./fuse/constants.js";
 import type { FsdLog } from "./fuse/server.js";
-import type { DeviceOptions } from "./options.js";
+import type { DeviceOptions } from "./options/device-options.js";
+import { PRESET_SHARE_POLICY } from "./passthrough/share-policy.js";
 import { frontEndServer } from "./testing/front-end-server.js";
 import { cstring, ROOT, TestGuest, u32, u64 } from "./testing/test-guest.js";
 
@@ -47,15 +48,15 @@ function start(t: TestContext, options: Partial<DeviceOptions> = {}): Machine {
   const device: FsDevice = new FsDevice(
     theirs,
     {
-      socketPath: "",
+      ...PRESET_SHARE_POLICY,
+      socket: { path: "", group: undefined },
       sharedDir: dir,
       tag: "kataShared",
+      requestQueues: 1,
       readOnly: true,
-      cache: "auto",
       dax: "inode",
       daxWindowBytes: 8 * RANGE,
       daxThresholdBytes: 4096,
-      immutableMounts: [],
       ...options,
     },
     logger,

@@ -4,8 +4,10 @@ import { BackendChannel, type ServeWhile } from "../lib/vhost-user/backend-chann
 import { type SplitVirtqueue, VirtqueueError } from "../lib/virtio/split-virtqueue.js";
 import { createFuseServer, type FsdLog, type FuseServer } from "./fuse/server.js";
 import { createFsdMetrics, type DeviceMetricsReport, reportDeviceMetrics } from "./metrics.js";
-import type { DeviceOptions } from "./options.js";
+import { type DeviceOptions, deviceName } from "./options/device-options.js";
 import { VIRTIO_FS_QUEUES, virtioFsConfig } from "./virtio-fs-config.js";
+
+const NO_CONFIG = new Uint8Array(0);
 
 /** One virtio-fs device with its FUSE server, on one connection of a front end. */
 export class FsDevice implements VhostUserEvents {
@@ -28,12 +30,8 @@ export class FsDevice implements VhostUserEvents {
     const windowBytes = options.dax === "never" ? 0 : options.daxWindowBytes;
     this.#window = windowBytes === 0 ? null : new BackendChannel(windowBytes, serveWhile);
     this.#server = createFuseServer({
+      ...options,
       root: options.sharedDir,
-      readOnly: options.readOnly,
-      dax: options.dax,
-      daxThresholdBytes: options.daxThresholdBytes,
-      cache: options.cache,
-      immutableMounts: options.immutableMounts,
       window: this.#window,
       metrics: this.#metrics,
       log,
@@ -43,7 +41,7 @@ export class FsDevice implements VhostUserEvents {
       {
         queueCount: VIRTIO_FS_QUEUES,
         features: 0n,
-        config: virtioFsConfig(options.tag),
+        config: options.tag === undefined ? NO_CONFIG : virtioFsConfig(options.tag, options.requestQueues),
         shmemSizesBytes: windowBytes === 0 ? [] : [windowBytes],
         acknowledges: true,
       },
@@ -94,7 +92,7 @@ export class FsDevice implements VhostUserEvents {
   }
 
   report(): DeviceMetricsReport {
-    return reportDeviceMetrics(this.options.tag, this.#window?.lengthBytes ?? 0, this.#metrics);
+    return reportDeviceMetrics(deviceName(this.options), this.#window?.lengthBytes ?? 0, this.#metrics);
   }
 
   close(): void {
@@ -119,7 +117,7 @@ export class FsDevice implements VhostUserEvents {
 
   queueBroken(index: number, error: VirtqueueError): void {
     this.log.error(
-      `${this.options.tag}: queue ${index} is stopped, the guest broke the rules: ${error.message}`,
+      `${deviceName(this.options)}: queue ${index} is stopped, the guest broke the rules: ${error.message}`,
     );
   }
 

@@ -3,7 +3,7 @@ import { PollSet } from "../lib/sys/poll.js";
 import { acceptUnix, MessageSocket } from "../lib/sys/unix-socket.js";
 import { FsDevice } from "./device.js";
 import type { FsdLog } from "./fuse/server.js";
-import type { DeviceOptions } from "./options.js";
+import { type DeviceOptions, deviceName } from "./options/device-options.js";
 import { VIRTIO_FS_QUEUES } from "./virtio-fs-config.js";
 
 /** A device before its front end has come. */
@@ -109,11 +109,11 @@ export class EventLoop {
     slot.device = new FsDevice(socketFd, slot.options, this.log, (fd, isDone, timeoutMs) =>
       this.#serveWhile(fd, isDone, timeoutMs),
     );
-    this.log.info(`${slot.options.tag}: front end connected`);
+    this.log.info(`${deviceName(slot.options)}: front end connected`);
   }
 
   #disconnect(slot: Slot): void {
-    this.log.info(`${slot.options.tag}: front end gone`);
+    this.log.info(`${deviceName(slot.options)}: front end gone`);
     slot.device?.close();
     slot.device = undefined;
   }

@@ -84,7 +84,7 @@ test("one daemon serves two devices, tells its counters, and ends with its front
 
 test("a command line that cannot be followed is one clear line and exit status 2", async (t) => {
   const dir = mkdtempSync(join(tmpdir(), "kata-fsd-"));
-  const child = start(t, dir, ["--socket-path", join(dir, "s"), "--cache", "sometimes"]);
+  const child = start(t, dir, ["--socket-path", join(dir, "s"), "--shared-dir", dir, "--cache", "sometimes"]);
   const [errors, [code]] = await Promise.all([text(child.stderr), once(child, "exit")]);
   assert.match(
     errors,

@@ -2,12 +2,27 @@ import { statSync, writeSync } from "node:fs";
 import { raiseDescriptorLimit } from "../lib/sys/resource-limit.js";
 import { listenUnix } from "../lib/sys/unix-socket.js";
 import { EventLoop } from "./event-loop.js";
-import type { FsdLog } from "./fuse/server.js";
-import { type FsdAction, type LogLevel, OptionsError, parseOptions, USAGE } from "./options.js";
+import { listenForFrontEnd } from "./listen.js";
+import { createLog, print } from "./log.js";
+import { deviceName } from "./options/device-options.js";
+import { OptionsError } from "./options/error.js";
+import { type FsdAction, parseOptions } from "./options/parse.js";
+import { usage } from "./options/usage.js";
 import { VERSION } from "./version.js";
 
 /** Fewer descriptors than this are worth a warning: a large image has as many files. */
 const DESCRIPTORS_WANTED = 65_536;
+
+/** What libvirt wants to know of a back end (docs/interop/vhost-user.json of QEMU): that it takes options one by one, not by -o. */
+const CAPABILITIES = `{
+  "type": "fs",
+  "features": [
+    "posix-acl-negotiation-mode",
+    "security-label-negotiation-mode",
+    "separate-options"
+  ]
+}
+`;
 
 /** Runs the daemon to its end. @returns the exit status: 2 for a command line that cannot be followed, 1 for a failure */
 function main(argv: readonly string[]): number {
@@ -19,8 +34,9 @@ function main(argv: readonly string[]): number {
     print(`kata-fsd: ${error.message}; see kata-fsd --help`);
     return 2;
   }
-  if (action === "help") return show(USAGE);
+  if (action === "help") return show(usage());
   if (action === "version") return show(`kata-fsd ${VERSION}\n`);
+  if (action === "capabilities") return show(CAPABILITIES);
 
   const log = createLog(action.logLevel);
   try {
@@ -35,12 +51,12 @@ function main(argv: readonly string[]): number {
     const metricsFd = action.metricsSocket === undefined ? -1 : listenUnix(action.metricsSocket);
     const listening = action.devices.map((options) => ({
       options,
-      listeningFd: listenUnix(options.socketPath),
+      listeningFd: listenForFrontEnd(options.socket),
     }));
     const loop = new EventLoop(listening, metricsFd, log);
     // What managers of virtiofsd wait for, and ours, too.
     for (const { options } of listening) {
-      print(`kata-fsd: ${options.tag}: Waiting for vhost-user socket connection on ${options.socketPath}...`);
+      print(`kata-fsd: ${deviceName(options)}: Waiting for vhost-user socket connection...`);
     }
     loop.run();
     loop.close();
@@ -52,28 +68,9 @@ function main(argv: readonly string[]): number {
   }
 }
 
-const RANKS: Readonly<Record<LogLevel, number>> = { off: 0, error: 1, warn: 2, info: 3, debug: 4 };
-
-function createLog(level: LogLevel): FsdLog {
-  const rank = RANKS[level];
-  const writer = (name: Exclude<LogLevel, "off">) => (message: string) => {
-    if (RANKS[name] <= rank) print(`kata-fsd: ${name}: ${message}`);
-  };
-  return { error: writer("error"), warn: writer("warn"), info: writer("info"), debug: writer("debug") };
-}
-
 function show(text: string): number {
   writeSync(1, text);
   return 0;
-}
-
-/** Writes a line to stderr at once: the event loop that a stream needs does not run. A reader that has gone is no loss. */
-function print(line: string): void {
-  try {
-    writeSync(2, `${line}\n`);
-  } catch {
-    // Nobody reads: there is no other place to say so.
-  }
 }
 
 process.exitCode = main(process.argv.slice(2));

@@ -6,13 +6,13 @@ const CONFIG_BYTES = 44;
 export const VIRTIO_FS_QUEUES = 2;
 
 /** struct virtio_fs_config: u8 tag[36], u32 number of request queues, u32 size of notification buffers. */
-export function virtioFsConfig(tag: string): Uint8Array {
+export function virtioFsConfig(tag: string, requestQueues: number): Uint8Array {
   const lengthBytes = Buffer.byteLength(tag);
   if (lengthBytes === 0 || lengthBytes > TAG_BYTES_MAX) {
     throw new RangeError(`the tag "${tag}" has ${lengthBytes} bytes; 1 to ${TAG_BYTES_MAX} are possible`);
   }
   const config = Buffer.alloc(CONFIG_BYTES);
   config.write(tag, 0);
-  config.writeUInt32LE(VIRTIO_FS_QUEUES - 1, TAG_BYTES_MAX);
+  config.writeUInt32LE(requestQueues, TAG_BYTES_MAX);
   return config;
 }

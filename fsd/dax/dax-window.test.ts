@@ -5,6 +5,7 @@ import { type TestContext, test } from "node:test";
 import { Opcode } from "../fuse/constants.js";
 import { createFuseServer } from "../fuse/server.js";
 import { createFsdMetrics } from "../metrics.js";
+import { PRESET_SHARE_POLICY } from "../passthrough/share-policy.js";
 import { type Fixture, serveDirectory } from "../testing/fixture.js";
 import { RecordedWindow } from "../testing/recorded-window.js";
 import { ROOT, type TestGuest, u32, u64 } from "../testing/test-guest.js";
@@ -218,11 +219,9 @@ test("without a window there is nothing to map into; dax=always wants a read-onl
   assert.equal(setup(guest, ROOT, 0, 0), "ENOSYS");
   const ignore = () => {};
   const options = {
+    ...PRESET_SHARE_POLICY,
     root: dir,
-    readOnly: false,
     dax: "always",
-    daxThresholdBytes: 0,
-    cache: "auto",
     window: new RecordedWindow(RANGE),
     metrics: createFsdMetrics(),
     log: { debug: ignore, info: ignore, warn: ignore, error: ignore },

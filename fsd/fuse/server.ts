@@ -2,11 +2,11 @@ import { Errno } from "../../lib/sys/errno.js";
 import type { ShmemWindow } from "../../lib/vhost-user/shmem.js";
 import type { RequestHandler, SegmentList } from "../../lib/virtio/segment-list.js";
 import type { FsdMetrics } from "../metrics.js";
-import type { CacheMode, DaxMode } from "../passthrough/export-policy.js";
 import { FileSystem } from "../passthrough/file-system.js";
 import { batchForget, forget } from "../passthrough/lookup.js";
 import type { Operation } from "../passthrough/operation.js";
 import { operations } from "../passthrough/operations.js";
+import type { SharePolicy } from "../passthrough/share-policy.js";
 import { SESSION } from "../state.js";
 import {
   FUSE_KERNEL_VERSION,
@@ -28,20 +28,9 @@ export interface FsdLog {
   error(message: string): unknown;
 }
 
-export interface FuseServerOptions {
+export interface FuseServerOptions extends SharePolicy {
   /** The directory that the guest sees as the root: its path, or an open descriptor of it (taken over by the server). */
   readonly root: string | number;
-  /** Refuse every modification, whatever the mounts below `root` allow. */
-  readonly readOnly: boolean;
-  readonly dax: DaxMode;
-  /** With `dax: "inode"`: files of read-only mounts are mapped from this size on. */
-  readonly daxThresholdBytes: number;
-  readonly cache: CacheMode;
-  /**
-   * Mounts below `root` whose content never changes, as patterns of paths relative to `root`; a component that is a star stands
-   * for any one component. The guest caches them without time limit.
-   */
-  readonly immutableMounts?: readonly string[];
   /** The device's shared-memory window, or null where the device has none. */
   readonly window: ShmemWindow | null;
   readonly metrics: FsdMetrics;
@@ -75,6 +64,13 @@ const ERRNO_MAX = 511;
 /** Lines that one guest may cause in the log. */
 const LINES_MAX = 100;
 const INIT_IN_BYTES = 16;
+/** Answered ENOSYS without --xattr, after which the guest asks no more. */
+const XATTR_OPCODES: readonly number[] = [
+  Opcode.SETXATTR,
+  Opcode.GETXATTR,
+  Opcode.LISTXATTR,
+  Opcode.REMOVEXATTR,
+];
 const INIT_IN_EXTENDED_BYTES = 64;
 /** The reply to a newer major version: the guest reads only the version out of it. */
 const COMPAT_INIT_OUT_BYTES = 8;
@@ -92,7 +88,7 @@ class FuseServerImpl implements FuseServer {
   #lines = 0;
 
   constructor(options: FuseServerOptions) {
-    this.#fs = new FileSystem({ immutableMounts: [], ...options });
+    this.#fs = new FileSystem(options);
     this.#metrics = options.metrics;
     this.#log = options.log;
     this.#hasWindow = this.#fs.dax !== null;
@@ -101,7 +97,10 @@ class FuseServerImpl implements FuseServer {
       [Opcode.INIT]: () => this.#init(),
       [Opcode.DESTROY]: () => this.#destroy(),
     };
-    this.#operations = Array.from({ length: OPCODE_LIMIT }, (_, opcode) => own[opcode] ?? operations[opcode]);
+    const left = options.xattr ? [] : XATTR_OPCODES;
+    this.#operations = Array.from({ length: OPCODE_LIMIT }, (_, opcode) =>
+      left.includes(opcode) ? undefined : (own[opcode] ?? operations[opcode]),
+    );
   }
 
   handle(_queueIndex: number, _head: number, readable: SegmentList, writable: SegmentList): number {

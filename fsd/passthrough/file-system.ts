@@ -30,27 +30,17 @@ import {
 import type { FuseRequest } from "../fuse/request.js";
 import type { FsdMetrics } from "../metrics.js";
 import { createFsdState, type FsdState, SESSION } from "../state.js";
-import {
-  type CacheMode,
-  type CachePolicy,
-  cachePolicy,
-  type DaxMode,
-  matchesMountPattern,
-} from "./export-policy.js";
+import { type CachePolicy, cachePolicy, type DaxMode, matchesMountPattern } from "./export-policy.js";
 import { HandleTable } from "./handle-table.js";
 import { guestInodeHigh } from "./inode-number.js";
 import { InodeTable, ROOT_SLOT } from "./inode-table.js";
 import { MountFlag, MountTable } from "./mount-table.js";
 import { ProcPath } from "./proc-path.js";
 import { ReadDescriptors } from "./read-descriptors.js";
+import type { SharePolicy } from "./share-policy.js";
 
-export interface FileSystemOptions {
+export interface FileSystemOptions extends SharePolicy {
   readonly root: string | number;
-  readonly readOnly: boolean;
-  readonly dax: DaxMode;
-  readonly daxThresholdBytes: number;
-  readonly cache: CacheMode;
-  readonly immutableMounts: readonly string[];
   readonly window: ShmemWindow | null;
   readonly metrics: FsdMetrics;
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { createFuseServer, type FsdLog, type FuseServerOptions } from "../fuse/server.js";
 import { createFsdMetrics, type FsdMetrics } from "../metrics.js";
+import { PRESET_SHARE_POLICY } from "../passthrough/share-policy.js";
 import { TestGuest } from "./test-guest.js";
 
 export interface Fixture {
@@ -30,11 +31,10 @@ export function serveDirectory(
   const ignore = () => {};
   const log: FsdLog = { debug: ignore, info: ignore, warn: ignore, error: (message) => errors.push(message) };
   const server = createFuseServer({
+    ...PRESET_SHARE_POLICY,
+    xattr: true,
     root: dir,
-    readOnly: false,
-    dax: "never",
     daxThresholdBytes: 65536,
-    cache: "auto",
     window: null,
     metrics,
     log,

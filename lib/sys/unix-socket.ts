@@ -1,8 +1,8 @@
 import { chmodSync, rmSync } from "node:fs";
 import { Errno, SysError } from "./errno.js";
-import { close } from "./file.js";
+import { close, fcntl } from "./file.js";
 import { Iovecs } from "./iovec.js";
-import { addressOf, bind, check, lastErrno } from "./libc.js";
+import { addressOf, bind, bindLazily, check, lastErrno } from "./libc.js";
 
 const socket = bind<(domain: number, type: number, protocol: number) => number>(
   "int socket(int domain, int type, int protocol)",
@@ -17,6 +17,9 @@ const listen = bind<(fd: number, backlog: number) => number>("int listen(int fd,
 const accept4 = bind<(fd: number, address: number, length: number, flags: number) => number>(
   "int accept4(int fd, uintptr_t address, uintptr_t length, int flags)",
 );
+const getsockopt = bindLazily<
+  (fd: number, level: number, name: number, value: number, length: number) => number
+>("int getsockopt(int fd, int level, int name, uintptr_t value, uintptr_t length)");
 const sendmsg = bind<(fd: number, message: number, flags: number) => number>(
   "int64_t sendmsg(int fd, uintptr_t message, int flags)",
 );
@@ -32,6 +35,11 @@ const MSG_CTRUNC = 0x8;
 const MSG_NOSIGNAL = 0x4000;
 const MSG_CMSG_CLOEXEC = 0x4000_0000;
 const SOL_SOCKET = 1;
+const SO_TYPE = 3;
+const SO_ACCEPTCONN = 30;
+const SO_DOMAIN = 39;
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
 const SCM_RIGHTS = 1;
 
 /** Longest path of a UNIX socket: `sun_path` less its NUL. */
@@ -62,6 +70,28 @@ export function listenUnix(path: string): number {
     close(fd);
     throw error;
   }
+  return fd;
+}
+
+/**
+ * Takes over a listening socket that this process inherited.
+ * @throws SysError; RangeError when the descriptor is something else
+ */
+export function adoptListeningUnix(fd: number): number {
+  const option = (name: number): number => {
+    const value = new Int32Array(1);
+    const length = new Uint32Array([value.byteLength]);
+    check(
+      getsockopt(fd, SOL_SOCKET, name, addressOf(value), addressOf(length)),
+      "getsockopt",
+      `descriptor ${fd}`,
+    );
+    return value[0] ?? 0;
+  };
+  if (option(SO_DOMAIN) !== AF_UNIX || option(SO_TYPE) !== SOCK_STREAM || option(SO_ACCEPTCONN) === 0) {
+    throw new RangeError(`descriptor ${fd} is not a UNIX stream socket that listens`);
+  }
+  check(fcntl(fd, F_SETFD, FD_CLOEXEC), "fcntl", `descriptor ${fd}`);
   return fd;
 }
 

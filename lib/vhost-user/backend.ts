@@ -30,7 +30,7 @@ export interface VhostUserDeviceModel {
   readonly queueCount: number;
   /** Feature bits of the device type; those of rings and transport are added. */
   readonly features: bigint;
-  /** The device's configuration space. */
+  /** The device's configuration space; where it is empty, the front end has one of its own. */
   readonly config: Uint8Array;
   /** Sizes of shared-memory regions by shmid; none if the device has none. */
   readonly shmemSizesBytes: readonly number[];
@@ -295,13 +295,15 @@ export class VhostUserBackend {
 
   get #protocolFeatures(): bigint {
     const feature = VhostUserProtocolFeature;
-    const always = [feature.MQ, feature.CONFIG, feature.RESET_DEVICE, feature.CONFIGURE_MEM_SLOTS];
+    const always = [feature.MQ, feature.RESET_DEVICE, feature.CONFIGURE_MEM_SLOTS];
+    const configuring = this.model.config.length > 0 ? [feature.CONFIG] : [];
     const acknowledging = this.model.acknowledges ? [feature.REPLY_ACK] : [];
     const sharing =
       this.model.shmemSizesBytes.length > 0
         ? [feature.BACKEND_REQ, feature.BACKEND_SEND_FD, feature.SHMEM_MAP]
         : [];
-    return [...always, ...acknowledging, ...sharing].reduce((bits, number) => bits | bit(number), 0n);
+    const offered = [...always, ...configuring, ...acknowledging, ...sharing];
+    return offered.reduce((bits, number) => bits | bit(number), 0n);
   }
 
   #hasProtocolFeature(number: number): boolean {

@@ -107,7 +107,7 @@ function commandOf({ path }: DaemonConfiguration): string[] {
   return [process.execPath, fileURLToPath(new URL("./fsd.cjs", import.meta.url))];
 }
 
-/** kata-fsd's arguments: see fsd/options.ts. */
+/** kata-fsd's arguments: see fsd/options/. */
 export function daemonArguments(
   { dax, daxWindowMiB, guestDaxWindowMiB, daxThresholdKiB }: DaemonConfiguration,
   guestRoot: string,
@@ -117,10 +117,12 @@ export function daemonArguments(
   return [
     ...["--metrics-socket", layout.metricsSocket],
     ...["--socket-path", layout.guestSocket, "--shared-dir", guestRoot, "--tag", Tags.guest],
-    ...["--readonly", "--cache", "always"],
+    ...["--readonly", "--cache", "always", "--xattr"],
     ...(dax ? ["--dax", "always", ...window(guestDaxWindowMiB)] : []),
     "--device",
     ...["--socket-path", layout.sharedSocket, "--shared-dir", layout.shared, "--tag", Tags.shared],
+    // What overlayfs in the guest keeps its marks in.
+    ...["--xattr", "--killpriv-v2"],
     // Layers of images never change while a container uses them.
     ...["--immutable-mount", "*/lower/*"],
     ...(dax ? ["--dax", "inode", ...window(daxWindowMiB), "--dax-threshold", `${daxThresholdKiB}K`] : []),

@@ -1,0 +1,98 @@
+import { IdMap, type IdRange } from "../passthrough/id-map.js";
+import { OptionsError } from "./error.js";
+
+/** A line of /proc/PID/uid_map or gid_map: ids of the host as they are in the daemon's user namespace. */
+export interface NamespaceIdRange {
+  readonly namespaceId: number;
+  readonly hostId: number;
+  readonly count: number;
+}
+
+const ID_MAX = 0xffff_fffe;
+
+/**
+ * The value of --uid-map or --gid-map: ":0:100000:65536:", the separator being whatever its first character is.
+ * @throws OptionsError
+ */
+export function parseNamespaceRange(name: string, text: string): NamespaceIdRange {
+  const separator = text.charAt(0);
+  const fields = text.endsWith(separator) ? text.slice(1, -1).split(separator) : [];
+  const [namespaceId, hostId, count, ...more] = fields.map(toId);
+  if (
+    namespaceId === undefined ||
+    hostId === undefined ||
+    count === undefined ||
+    more.length > 0 ||
+    !(namespaceId + count - 1 <= ID_MAX && hostId + count - 1 <= ID_MAX && count > 0)
+  ) {
+    throw new OptionsError(
+      `--${name}=${text}: :ID IN THE NAMESPACE:ID OF THE HOST:COUNT: is needed, such as :0:100000:65536:`,
+    );
+  }
+  return { namespaceId, hostId, count };
+}
+
+/**
+ * The values of all --translate-uid, or of all --translate-gid.
+ * @throws OptionsError
+ */
+export function parseIdMap(name: string, texts: readonly string[]): IdMap {
+  const guestToHost: IdRange[] = [];
+  const hostToGuest: IdRange[] = [];
+  for (const text of texts) {
+    const [kind = "", ...fields] = text.split(":");
+    const ids = fields.map(toId);
+    const isForbidding = kind === "forbid-guest";
+    const [first, second, third] = ids;
+    const count = isForbidding ? second : third;
+    if (
+      ids.length !== (isForbidding ? 2 : 3) ||
+      first === undefined ||
+      second === undefined ||
+      count === undefined
+    ) {
+      throw wrong(name, text);
+    }
+    const forth = { first, count, target: second };
+    const back = { first: second, count, target: first };
+    switch (kind) {
+      case "guest":
+        guestToHost.push({ ...forth, kind: "shift" });
+        break;
+      case "host":
+        hostToGuest.push({ ...forth, kind: "shift" });
+        break;
+      case "squash-guest":
+        guestToHost.push({ ...forth, kind: "squash" });
+        break;
+      case "squash-host":
+        hostToGuest.push({ ...forth, kind: "squash" });
+        break;
+      case "forbid-guest":
+        guestToHost.push({ first, count, kind: "forbid", target: 0 });
+        break;
+      case "map":
+        guestToHost.push({ ...forth, kind: "shift" });
+        hostToGuest.push({ ...back, kind: "shift" });
+        break;
+      default:
+        throw wrong(name, text);
+    }
+  }
+  try {
+    return new IdMap({ guestToHost, hostToGuest });
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new OptionsError(`--${name}: ${cause.message}`, { cause });
+  }
+}
+
+function toId(text: string): number {
+  return /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
+}
+
+function wrong(name: string, text: string): OptionsError {
+  return new OptionsError(
+    `--${name}=${text}: guest, host, squash-guest, squash-host or map with :FROM:TO:COUNT, or forbid-guest:FROM:COUNT, is needed`,
+  );
+}

@@ -1,0 +1,69 @@
+import type { CacheMode, DaxMode } from "./export-policy.js";
+import { IdMap } from "./id-map.js";
+
+/** Whether a feature of FUSE is left off, used where the guest has it, or demanded of the guest. */
+export type Negotiation = "never" | "auto" | "always";
+
+/** How inodes that the guest knows are kept: as descriptors, as file handles where possible, as file handles only. */
+export type InodeFileHandles = "never" | "prefer" | "mandatory";
+
+/** How a shared directory is served: virtiofsd's options of the same names, and ours. */
+export interface SharePolicy {
+  /** Refuse every modification, whatever the mounts below the shared directory allow. */
+  readonly readOnly: boolean;
+  readonly cache: CacheMode;
+  /** The guest gathers writes in its page cache; it must be the only one that changes the files. */
+  readonly writeback: boolean;
+  /** Files that are not cached may be mapped, shared, nevertheless; the guest must be the only one that changes them. */
+  readonly allowMmap: boolean;
+  /** The guest's O_DIRECT is passed on to the host's open(2). */
+  readonly allowDirectIo: boolean;
+  readonly readdirplus: boolean;
+  /** The guest is told where mounts of the host begin, and mounts them itself. */
+  readonly announceSubmounts: boolean;
+  readonly xattr: boolean;
+  /** Rules that rename extended attributes between guest and host. */
+  readonly xattrMap: string | undefined;
+  readonly posixAcl: Negotiation;
+  readonly securityLabel: Negotiation;
+  readonly killprivV2: boolean;
+  readonly inodeFileHandles: InodeFileHandles;
+  readonly uids: IdMap;
+  readonly gids: IdMap;
+  /** The guest's O_NOATIME is passed on to the host's open(2), which refuses it to those who do not own the file. */
+  readonly preserveNoatime: boolean;
+  readonly dax: DaxMode;
+  /** With `dax: "inode"`: files of read-only mounts are mapped from this size on. */
+  readonly daxThresholdBytes: number;
+  /**
+   * Mounts below the shared directory whose content never changes, as patterns of paths relative to it; a component that is a
+   * star stands for any one component. The guest caches them without time limit.
+   */
+  readonly immutableMounts: readonly string[];
+  /** How long the guest may remember that a name does not exist; undefined: as the cache mode says. */
+  readonly negativeSeconds: number | undefined;
+}
+
+/** What holds for a directory where nothing is said: the presets of virtiofsd, and no DAX. */
+export const PRESET_SHARE_POLICY: SharePolicy = {
+  readOnly: false,
+  cache: "auto",
+  writeback: false,
+  allowMmap: false,
+  allowDirectIo: false,
+  readdirplus: true,
+  announceSubmounts: true,
+  xattr: false,
+  xattrMap: undefined,
+  posixAcl: "never",
+  securityLabel: "never",
+  killprivV2: false,
+  inodeFileHandles: "prefer",
+  uids: IdMap.identity,
+  gids: IdMap.identity,
+  preserveNoatime: false,
+  dax: "never",
+  daxThresholdBytes: 128 * 1024,
+  immutableMounts: [],
+  negativeSeconds: undefined,
+};
