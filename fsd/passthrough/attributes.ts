@@ -1,13 +1,12 @@
 import { Errno } from "../../lib/sys/errno.js";
 import {
   AT_EMPTY_PATH,
+  AT_FDCWD,
   close,
   fchmodat,
   fchownat,
   ftruncate,
-  O_CLOEXEC,
   O_WRONLY,
-  openat,
   S_IFLNK,
   S_IFREG,
   UTIME_NOW,
@@ -63,7 +62,8 @@ export const setattr: Operation = (fs, request, reply) => {
   if (!request.has(IN_HEADER_BYTES + SETATTR_IN_BYTES)) return -Errno.EINVAL;
   if (fs.isReadOnly(slot)) return -Errno.EROFS;
   const valid = request.uint32(VALID);
-  const fd = fs.inodes.fd(slot);
+  const fd = fs.pathFd(slot);
+  if (fd < 0) return fd;
   let result = 0;
   if ((valid & FATTR_MODE) !== 0) result = changeMode(fs, slot, request.uint32(MODE) & PERMISSIONS);
   if (result === 0 && (valid & (FATTR_UID | FATTR_GID)) !== 0) {
@@ -85,9 +85,10 @@ export const setattr: Operation = (fs, request, reply) => {
 
 function changeMode(fs: FileSystem, slot: number, mode: number): number {
   if (fs.inodes.type(slot) === S_IFLNK) return -Errno.EOPNOTSUPP;
+  const path = fs.path(slot);
+  if (path < 0) return path;
   fs.credentials.keepSetIdBits(true);
-  const result = fchmodat(fs.procPath.dir, fs.procPath.name(fs.inodes.fd(slot)), mode, 0);
-  return result < 0 ? -lastErrno() : 0;
+  return fchmodat(AT_FDCWD, path, mode, 0) < 0 ? -lastErrno() : 0;
 }
 
 /** Truncates through the open file that the guest names, or through a descriptor of its own. */
@@ -101,8 +102,8 @@ function changeSize(fs: FileSystem, request: FuseRequest, slot: number, valid: n
     if (handle === 0) return -Errno.EBADF;
     return ftruncate(fs.handles.fd(handle), size) < 0 ? -lastErrno() : 0;
   }
-  const fd = openat(fs.procPath.dir, fs.procPath.name(fs.inodes.fd(slot)), O_WRONLY | O_CLOEXEC, 0);
-  if (fd < 0) return -lastErrno();
+  const fd = fs.open(slot, O_WRONLY);
+  if (fd < 0) return fd;
   const result = ftruncate(fd, size) < 0 ? -lastErrno() : 0;
   close(fd);
   return result;

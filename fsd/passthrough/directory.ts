@@ -167,7 +167,9 @@ function writeDirent(
   if (type === DT_UNKNOWN && !isDots(entry, nameLength)) {
     // overlayfs in the guest relies on the type; some file systems do not keep it in the directory.
     const nameAddress = dentsAddress + entry + D_NAME;
-    if (fs.statx.readName(fs.inodes.fd(directory), nameAddress) === 0) type = fs.statx.mode >>> TYPE_SHIFT;
+    const directoryFd = fs.pathFd(directory);
+    if (directoryFd >= 0 && fs.statx.readName(directoryFd, nameAddress) === 0)
+      type = fs.statx.mode >>> TYPE_SHIFT;
   }
   view.setUint32(offset, inodeLow, true);
   view.setUint32(offset + 4, guestInodeHigh(inodeHigh, device), true);

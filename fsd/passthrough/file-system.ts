@@ -32,6 +32,7 @@ import type { FsdMetrics } from "../metrics.js";
 import { createFsdState, type FsdState, SESSION } from "../state.js";
 import { type CachePolicy, cachePolicy, type DaxMode, matchesMountPattern } from "./export-policy.js";
 import { HandleTable } from "./handle-table.js";
+import { InodeDescriptors } from "./inode-descriptors.js";
 import { guestInodeHigh } from "./inode-number.js";
 import { InodeTable, ROOT_SLOT } from "./inode-table.js";
 import { MountFlag, MountTable } from "./mount-table.js";
@@ -71,6 +72,7 @@ export class FileSystem {
   readonly dax: DaxWindow | null;
   readonly credentials = ThreadCredentials.ofThisThread();
   readonly procPath: ProcPath;
+  readonly descriptors: InodeDescriptors;
   readonly readDescriptors: ReadDescriptors;
   readonly metrics: FsdMetrics;
   /** What the last look-up or {@link stat} found. */
@@ -102,7 +104,8 @@ export class FileSystem {
     this.mounts = new MountTable(this.state);
     this.metrics = options.metrics;
     this.procPath = new ProcPath();
-    this.readDescriptors = new ReadDescriptors(this.inodes, this.procPath);
+    this.descriptors = new InodeDescriptors(this.inodes, this.procPath);
+    this.readDescriptors = new ReadDescriptors(this.inodes, this.descriptors);
     this.#isStatic = options.readOnly && options.cache === "always";
     this.#readOnly = options.readOnly;
     this.#daxMode = options.window === null ? "never" : options.dax;
@@ -172,9 +175,33 @@ export class FileSystem {
     return this.isImmutable(slot) ? this.#immutablePolicy : this.#mutablePolicy;
   }
 
+  /**
+   * An O_PATH descriptor of the inode, opened again where it is not open now. It is good until the end of the request, and never to be
+   * closed by the caller. @returns -errno if there is none: ESTALE if the object is gone, ENFILE if there are too many.
+   */
+  pathFd(slot: number): number {
+    return this.descriptors.pathFd(slot);
+  }
+
+  /** Address of a path of the inode, for calls that take one; the next call overwrites it. @returns -errno like {@link pathFd}. */
+  path(slot: number): number {
+    const fd = this.descriptors.pathFd(slot);
+    return fd < 0 ? fd : this.procPath.path(fd);
+  }
+
+  /**
+   * Opens the inode itself, which is a regular file or a directory: opening anything else has effects.
+   * @returns a descriptor that the caller closes, or -errno
+   */
+  open(slot: number, flags: number): number {
+    return this.descriptors.open(slot, flags);
+  }
+
   /** Fills {@link statx} with the inode's attributes. @returns 0, or -errno. */
   stat(slot: number): number {
-    return this.statx.readFd(this.inodes.fd(slot)) < 0 ? -lastErrno() : 0;
+    const fd = this.descriptors.pathFd(slot);
+    if (fd < 0) return fd;
+    return this.statx.readFd(fd) < 0 ? -lastErrno() : 0;
   }
 
   /**
@@ -182,7 +209,8 @@ export class FileSystem {
    * @returns the slot, or -errno.
    */
   lookup(parent: number, nameAddress: number): number {
-    const parentFd = this.inodes.fd(parent);
+    const parentFd = this.descriptors.pathFd(parent);
+    if (parentFd < 0) return parentFd;
     if (this.statx.readName(parentFd, nameAddress) < 0) return -lastErrno();
     // The descriptor in a slot keeps its inode from being reused: equal numbers are the same object, with no need to open it.
     const known = this.#findInode(this.mounts.find(this.statx, this.inodes.mount(parent)), parent);
@@ -191,14 +219,20 @@ export class FileSystem {
       return known;
     }
     const fd = openat(parentFd, nameAddress, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
-    return fd < 0 ? -lastErrno() : this.adopt(fd, parent);
+    return fd < 0 ? -lastErrno() : this.#enter(fd, parent);
   }
 
   /**
-   * Puts the object behind `fd`, an O_PATH descriptor that is taken over, into the table, counts one reference of the guest and
-   * fills {@link statx}. @param near the slot of its parent @returns the slot, or -errno.
+   * Puts the object behind `fd`, any descriptor of it, into the table, counts one reference of the guest and fills {@link statx}.
+   * @param near the slot of its parent @returns the slot, or -errno.
    */
   adopt(fd: number, near: number): number {
+    const pathFd = openat(this.procPath.dir, this.procPath.name(fd), O_PATH | O_CLOEXEC, 0);
+    return pathFd < 0 ? -lastErrno() : this.#enter(pathFd, near);
+  }
+
+  /** Like {@link adopt}, with an O_PATH descriptor that is taken over. */
+  #enter(fd: number, near: number): number {
     if (this.statx.readFd(fd) < 0) return this.#refuse(fd, lastErrno());
     let mount = this.mounts.find(this.statx, this.inodes.mount(near));
     let slot = this.#findInode(mount, near);

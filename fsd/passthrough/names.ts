@@ -36,7 +36,7 @@ const RENAME_FLAGS = RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT;
 
 const emptyPathAddress = permanentAddressOf(new Uint8Array(1));
 
-/** The directory that the request changes, or -errno. */
+/** The slot of the directory that the request changes, or -errno. */
 function changedDirectory(fs: FileSystem, request: FuseRequest): number {
   const slot = fs.inodeOf(request);
   if (slot === 0) return -Errno.ESTALE;
@@ -74,9 +74,11 @@ export const mknod: Operation = (fs, request, reply) => {
   const name = request.takeName(ARGUMENTS + 16);
   if (name < 0) return name;
   const mode = request.uint32(ARGUMENTS) & (S_IFMT | PERMISSIONS) & ~request.uint32(ARGUMENTS + 8);
+  const parentFd = fs.pathFd(parent);
+  if (parentFd < 0) return parentFd;
   let result = actAsCaller(fs, request);
   if (result < 0) return result;
-  result = actAsSelf(fs, mknodat(fs.inodes.fd(parent), name, mode, request.uint32(ARGUMENTS + 4)));
+  result = actAsSelf(fs, mknodat(parentFd, name, mode, request.uint32(ARGUMENTS + 4)));
   return result < 0 ? result : answerEntry(fs, reply, parent, name);
 };
 
@@ -87,9 +89,11 @@ export const mkdir: Operation = (fs, request, reply) => {
   const name = request.takeName(ARGUMENTS + 8);
   if (name < 0) return name;
   const mode = request.uint32(ARGUMENTS) & PERMISSIONS & ~request.uint32(ARGUMENTS + 4);
+  const parentFd = fs.pathFd(parent);
+  if (parentFd < 0) return parentFd;
   let result = actAsCaller(fs, request);
   if (result < 0) return result;
-  result = actAsSelf(fs, mkdirat(fs.inodes.fd(parent), name, mode));
+  result = actAsSelf(fs, mkdirat(parentFd, name, mode));
   return result < 0 ? result : answerEntry(fs, reply, parent, name);
 };
 
@@ -103,9 +107,11 @@ export const symlink: Operation = (fs, request, reply) => {
   const targetLength = request.takeString(targetOffset);
   if (targetLength < 0) return targetLength;
   if (targetLength >= PATH_MAX) return -Errno.ENAMETOOLONG;
+  const parentFd = fs.pathFd(parent);
+  if (parentFd < 0) return parentFd;
   let result = actAsCaller(fs, request);
   if (result < 0) return result;
-  result = actAsSelf(fs, symlinkat(request.address + targetOffset, fs.inodes.fd(parent), name));
+  result = actAsSelf(fs, symlinkat(request.address + targetOffset, parentFd, name));
   return result < 0 ? result : answerEntry(fs, reply, parent, name);
 };
 
@@ -115,7 +121,9 @@ export const readlink: Operation = (fs, request, reply) => {
   if (fs.inodes.type(slot) !== S_IFLNK) return -Errno.EINVAL;
   const room = Math.min(request.writable.byteLength - OUT_HEADER_BYTES, PATH_MAX);
   if (room <= 0) return -Errno.EINVAL;
-  const length = readlinkat(fs.inodes.fd(slot), emptyPathAddress, reply.bodyAddress, room);
+  const fd = fs.pathFd(slot);
+  if (fd < 0) return fd;
+  const length = readlinkat(fd, emptyPathAddress, reply.bodyAddress, room);
   return length < 0 ? -lastErrno() : length;
 };
 
@@ -128,8 +136,11 @@ export const link: Operation = (fs, request, reply) => {
   if (source === 0) return -Errno.ESTALE;
   const name = request.takeName(ARGUMENTS + 8);
   if (name < 0) return name;
-  const path = fs.procPath.path(fs.inodes.fd(source));
-  if (linkat(AT_FDCWD, path, fs.inodes.fd(parent), name, AT_SYMLINK_FOLLOW) < 0) return -lastErrno();
+  const parentFd = fs.pathFd(parent);
+  if (parentFd < 0) return parentFd;
+  const path = fs.path(source);
+  if (path < 0) return path;
+  if (linkat(AT_FDCWD, path, parentFd, name, AT_SYMLINK_FOLLOW) < 0) return -lastErrno();
   return answerEntry(fs, reply, parent, name);
 };
 
@@ -138,7 +149,9 @@ function remove(fs: FileSystem, request: FuseRequest, flags: number): number {
   if (parent < 0) return parent;
   const name = request.takeName(ARGUMENTS);
   if (name < 0) return name;
-  return unlinkat(fs.inodes.fd(parent), name, flags) < 0 ? -lastErrno() : 0;
+  const parentFd = fs.pathFd(parent);
+  if (parentFd < 0) return parentFd;
+  return unlinkat(parentFd, name, flags) < 0 ? -lastErrno() : 0;
 }
 
 export const unlink: Operation = (fs, request) => remove(fs, request, 0);
@@ -157,10 +170,14 @@ function move(fs: FileSystem, request: FuseRequest, namesOffset: number, flags: 
   if (oldName < 0) return oldName;
   const newName = request.takeName(request.nameEnd);
   if (newName < 0) return newName;
+  const fromFd = fs.pathFd(from);
+  if (fromFd < 0) return fromFd;
+  const toFd = fs.pathFd(to);
+  if (toFd < 0) return toFd;
   // A whiteout is a new file: it belongs to the caller.
   const result = actAsCaller(fs, request);
   if (result < 0) return result;
-  return actAsSelf(fs, renameat2(fs.inodes.fd(from), oldName, fs.inodes.fd(to), newName, flags));
+  return actAsSelf(fs, renameat2(fromFd, oldName, toFd, newName, flags));
 }
 
 export const rename: Operation = (fs, request) => move(fs, request, ARGUMENTS + 8, 0);

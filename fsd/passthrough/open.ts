@@ -1,5 +1,6 @@
 import { Errno } from "../../lib/sys/errno.js";
 import {
+  AT_FDCWD,
   close,
   O_ACCMODE,
   O_CLOEXEC,
@@ -8,7 +9,6 @@ import {
   O_DSYNC,
   O_EXCL,
   O_NOFOLLOW,
-  O_PATH,
   O_RDONLY,
   O_RDWR,
   O_SYNC,
@@ -57,13 +57,7 @@ function openFile(fs: FileSystem, slot: number, flags: number, keepSetIdBits: bo
   if ((flags & O_ACCMODE) === O_ACCMODE) return -Errno.EINVAL;
   if (isForWriting(flags) && fs.isReadOnly(slot)) return -Errno.EROFS;
   if ((flags & O_TRUNC) !== 0) fs.credentials.keepSetIdBits(keepSetIdBits);
-  const fd = openat(
-    fs.procPath.dir,
-    fs.procPath.name(fs.inodes.fd(slot)),
-    (flags & HOST_FLAGS) | O_CLOEXEC,
-    0,
-  );
-  return fd < 0 ? -lastErrno() : fd;
+  return fs.open(slot, flags & HOST_FLAGS);
 }
 
 /** Gives the guest a handle for `fd`, which is taken over, as struct fuse_open_out at `offset`. @returns 0, or -errno. */
@@ -109,9 +103,8 @@ export const opendir: Operation = (fs, request, reply) => {
   if (slot === 0) return -Errno.ESTALE;
   if (fs.inodes.type(slot) !== S_IFDIR) return -Errno.ENOTDIR;
   if (fs.doesWithout(FUSE_NO_OPENDIR_SUPPORT)) return -Errno.ENOSYS;
-  const name = fs.procPath.name(fs.inodes.fd(slot));
-  const fd = openat(fs.procPath.dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-  if (fd < 0) return -lastErrno();
+  const fd = fs.open(slot, O_RDONLY | O_DIRECTORY);
+  if (fd < 0) return fd;
   const result = writeHandle(
     fs,
     reply,
@@ -154,11 +147,13 @@ export const create: Operation = (fs, request, reply) => {
   if (request.uid === FUSE_INVALID_UIDGID || request.gid === FUSE_INVALID_UIDGID) return -Errno.EOVERFLOW;
   if (fs.isReadOnly(parent)) return -Errno.EROFS;
 
+  const parentFd = fs.pathFd(parent);
+  if (parentFd < 0) return parentFd;
   // O_EXCL on the host even where the guest did not ask for it: what is there already is looked at before it is opened.
   fs.credentials.keepSetIdBits(true);
   fs.credentials.actAs(request.uid, request.gid);
   const hostFlags = (flags & HOST_FLAGS) | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-  let fd = openat(fs.inodes.fd(parent), name, hostFlags, mode);
+  let fd = openat(parentFd, name, hostFlags, mode);
   const error = fd < 0 ? -lastErrno() : 0;
   fs.credentials.actAsSelf();
 
@@ -188,10 +183,12 @@ export const tmpfile: Operation = (fs, request, reply) => {
   if (request.uid === FUSE_INVALID_UIDGID || request.gid === FUSE_INVALID_UIDGID) return -Errno.EOVERFLOW;
   if (fs.isReadOnly(parent)) return -Errno.EROFS;
 
+  const directory = fs.path(parent);
+  if (directory < 0) return directory;
   fs.credentials.keepSetIdBits(true);
   fs.credentials.actAs(request.uid, request.gid);
   const hostFlags = (flags & (O_SYNC | O_DSYNC | O_EXCL)) | O_RDWR | O_TMPFILE | O_CLOEXEC;
-  const fd = openat(fs.procPath.dir, fs.procPath.name(fs.inodes.fd(parent)), hostFlags, mode);
+  const fd = openat(AT_FDCWD, directory, hostFlags, mode);
   const error = fd < 0 ? -lastErrno() : 0;
   fs.credentials.actAsSelf();
   if (fd < 0) return error;
@@ -201,8 +198,7 @@ export const tmpfile: Operation = (fs, request, reply) => {
 
 /** Puts the new file that `fd` has open into the table. @returns its slot, or -errno with `fd` closed. */
 function adoptOpened(fs: FileSystem, fd: number, parent: number): number {
-  const pathFd = openat(fs.procPath.dir, fs.procPath.name(fd), O_PATH | O_CLOEXEC, 0);
-  const slot = pathFd < 0 ? -lastErrno() : fs.adopt(pathFd, parent);
+  const slot = fs.adopt(fd, parent);
   if (slot < 0) close(fd);
   return slot;
 }

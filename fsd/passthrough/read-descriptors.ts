@@ -1,7 +1,7 @@
-import { close, F_SETSIG, fcntl, O_CLOEXEC, O_RDONLY, openat } from "../../lib/sys/file.js";
+import { close, F_SETSIG, fcntl, O_RDONLY } from "../../lib/sys/file.js";
 import { lastErrno } from "../../lib/sys/libc.js";
+import type { InodeDescriptors } from "./inode-descriptors.js";
 import type { InodeTable } from "./inode-table.js";
-import type { ProcPath } from "./proc-path.js";
 
 /**
  * Tells the library that is preloaded into QEMU that a descriptor is to be mapped read-only, whatever QEMU asks for. A signal number for
@@ -22,7 +22,7 @@ export class ReadDescriptors {
 
   constructor(
     private readonly inodes: InodeTable,
-    private readonly procPath: ProcPath,
+    private readonly descriptors: InodeDescriptors,
   ) {}
 
   /**
@@ -32,8 +32,8 @@ export class ReadDescriptors {
   of(slot: number): number {
     const known = this.inodes.readFd(slot);
     if (known >= 0) return known;
-    const fd = openat(this.procPath.dir, this.procPath.name(this.inodes.fd(slot)), O_RDONLY | O_CLOEXEC, 0);
-    if (fd < 0) return -lastErrno();
+    const fd = this.descriptors.open(slot, O_RDONLY);
+    if (fd < 0) return fd;
     if (fcntl(fd, F_SETSIG, READ_ONLY_MAP_SIGNAL) < 0) {
       const errno = lastErrno();
       close(fd);

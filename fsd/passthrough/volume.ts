@@ -1,14 +1,5 @@
 import { Errno } from "../../lib/sys/errno.js";
-import {
-  close,
-  fstatfs,
-  syncfs as hostSyncfs,
-  O_CLOEXEC,
-  O_RDONLY,
-  openat,
-  S_IFDIR,
-  S_IFREG,
-} from "../../lib/sys/file.js";
+import { close, fstatfs, syncfs as hostSyncfs, O_RDONLY, S_IFDIR, S_IFREG } from "../../lib/sys/file.js";
 import { addressOf, lastErrno } from "../../lib/sys/libc.js";
 import { IN_HEADER_BYTES, OUT_HEADER_BYTES } from "../fuse/constants.js";
 import type { Operation } from "./operation.js";
@@ -23,7 +14,9 @@ const statfsAddress = addressOf(statfsBuffer);
 export const statfs: Operation = (fs, request, reply) => {
   const slot = fs.inodeOf(request);
   if (slot === 0) return -Errno.ESTALE;
-  if (fstatfs(fs.inodes.fd(slot), statfsAddress) < 0) return -lastErrno();
+  const fd = fs.pathFd(slot);
+  if (fd < 0) return fd;
+  if (fstatfs(fd, statfsAddress) < 0) return -lastErrno();
   const view = reply.view;
   // f_blocks, f_bfree, f_bavail, f_files, f_ffree stand side by side in both structures.
   for (let field = 0; field < 40; field += 4) {
@@ -43,8 +36,8 @@ export const syncfs: Operation = (fs, request) => {
   const type = fs.inodes.type(slot);
   if (type !== S_IFDIR && type !== S_IFREG) return -Errno.EINVAL;
   if (fs.isReadOnly(slot)) return 0;
-  const fd = openat(fs.procPath.dir, fs.procPath.name(fs.inodes.fd(slot)), O_RDONLY | O_CLOEXEC, 0);
-  if (fd < 0) return -lastErrno();
+  const fd = fs.open(slot, O_RDONLY);
+  if (fd < 0) return fd;
   const result = hostSyncfs(fd) < 0 ? -lastErrno() : 0;
   close(fd);
   return result;

@@ -42,7 +42,8 @@ export const setxattr: Operation = (fs, request) => {
   if (size > XATTR_SIZE_MAX) return -Errno.E2BIG;
   const valueOffset = request.nameEnd;
   if (!request.has(valueOffset + size)) return -Errno.EINVAL;
-  const path = fs.procPath.path(fs.inodes.fd(slot));
+  const path = fs.path(slot);
+  if (path < 0) return path;
   return hostSetxattr(path, name, request.address + valueOffset, size, flags) < 0 ? -lastErrno() : 0;
 };
 
@@ -74,7 +75,8 @@ function readAttribute(
   const room = request.writable.byteLength - OUT_HEADER_BYTES;
   const size = Math.min(wanted, room, REPLY_BODY_MAX_BYTES);
   if (wanted > 0 && size <= 0) return -Errno.ERANGE;
-  const path = fs.procPath.path(fs.inodes.fd(slot));
+  const path = fs.path(slot);
+  if (path < 0) return path;
   const result =
     name === NO_NAME
       ? hostListxattr(path, reply.bodyAddress, wanted === 0 ? 0 : size)
@@ -92,5 +94,7 @@ export const removexattr: Operation = (fs, request) => {
   if (fs.isReadOnly(slot)) return -Errno.EROFS;
   const name = takeAttributeName(request, ARGUMENTS);
   if (name < 0) return name;
-  return hostRemovexattr(fs.procPath.path(fs.inodes.fd(slot)), name) < 0 ? -lastErrno() : 0;
+  const path = fs.path(slot);
+  if (path < 0) return path;
+  return hostRemovexattr(path, name) < 0 ? -lastErrno() : 0;
 };
