@@ -199,7 +199,7 @@ async function startQemu(
       {
         name: id,
         ...{ accelerator, cpus, memoryMiB, kernel, firmware },
-        kernelParameters: kernelParameters(configuration),
+        kernelParameters: kernelParameters(configuration, accelerator),
         fileSystems: [
           { socketPath: layout.guestSocket, tag: Tags.guest, dax },
           { socketPath: layout.sharedSocket, tag: Tags.shared, dax },

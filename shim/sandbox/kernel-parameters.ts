@@ -1,8 +1,12 @@
 import type { Configuration } from "../../configs/index.js";
+import type { Accelerator } from "../vm/accelerator.js";
 import { Tags } from "./layout.js";
 
 /** The guest kernel's command line; the user's parameters come last and win. */
-export function kernelParameters({ hypervisor, guest, daemon }: Configuration): string[] {
+export function kernelParameters(
+  { hypervisor, guest, daemon }: Configuration,
+  accelerator: Accelerator,
+): string[] {
   return [
     "console=ttyS0",
     `root=${Tags.guest}`,
@@ -23,6 +27,9 @@ export function kernelParameters({ hypervisor, guest, daemon }: Configuration): 
     "no_timer_check",
     "noreplace-smp",
     "initcall_blacklist=jent_mod_init,crypto_kdf108_init,init_encrypted",
+    "lsm=landlock,yama,capability",
+    // An emulated processor does not speculate.
+    ...(accelerator === "tcg" ? ["mitigations=off"] : []),
     `agent.log=${guest.agentLogLevel}`,
     ...hypervisor.kernelParameters.split(/\s+/).filter((parameter) => parameter !== ""),
   ];
