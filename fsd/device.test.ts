@@ -57,6 +57,7 @@ function start(t: TestContext, options: Partial<DeviceOptions> = {}): Machine {
       dax: "inode",
       daxWindowBytes: 8 * RANGE,
       daxThresholdBytes: 4096,
+      exports: [{ pattern: [], policy: "shared", dax: true }],
       ...options,
     },
     logger,

@@ -83,7 +83,7 @@ export const HANDLE = {
   positionHigh: 20,
 } as const;
 
-/** One mount below the shared directory. */
+/** One mount below the shared directory, or the part of it that is in one zone of the exports. */
 export const MOUNT = {
   bytes: 24,
   idLow: 0,
@@ -92,6 +92,8 @@ export const MOUNT = {
   inodes: 8,
   /** Bits of MountFlag in passthrough/mount-table.ts. */
   flags: 12,
+  /** Which exports it is in: a zone of passthrough/export-tree.ts. */
+  zone: 16,
 } as const;
 
 export const DEVICE = { bytes: 8, major: 0, minor: 4 } as const;

@@ -5,6 +5,7 @@ import { type TestContext, test } from "node:test";
 import { Opcode } from "../fuse/constants.js";
 import { createFuseServer } from "../fuse/server.js";
 import { createFsdMetrics } from "../metrics.js";
+import type { ExportOption } from "../passthrough/export-policy.js";
 import { PRESET_SHARE_POLICY } from "../passthrough/share-policy.js";
 import { type Fixture, serveDirectory } from "../testing/fixture.js";
 import { RecordedWindow } from "../testing/recorded-window.js";
@@ -39,15 +40,14 @@ function remove(guest: TestGuest, ...offsets: number[]): string {
 /** A read-only share with one file of 5 MiB and a little, and a window of 8 ranges. */
 function serve(t: TestContext, immutable = false): Fixture & { window: RecordedWindow; file: bigint } {
   const window = new RecordedWindow(8 * RANGE);
-  const fixture = serveDirectory(
-    t,
-    { readOnly: true, dax: "inode", window, immutableMounts: immutable ? [""] : [] },
-    (dir) => {
-      writeFileSync(join(dir, "file"), "");
-      truncateSync(join(dir, "file"), 5 * MiB + 100);
-      writeFileSync(join(dir, "small"), "small");
-    },
-  );
+  const policy: ExportOption = immutable
+    ? { pattern: [], policy: "immutable" }
+    : { pattern: [], policy: "shared", dax: true };
+  const fixture = serveDirectory(t, { readOnly: true, dax: "inode", window, exports: [policy] }, (dir) => {
+    writeFileSync(join(dir, "file"), "");
+    truncateSync(join(dir, "file"), 5 * MiB + 100);
+    writeFileSync(join(dir, "small"), "small");
+  });
   return { ...fixture, window, file: fixture.guest.lookup(ROOT, "file").nodeId };
 }
 
@@ -190,7 +190,8 @@ test("a map outlives the guest's last reference to its inode", (t) => {
 
 test("more files than descriptors are kept for", (t) => {
   const window = new RecordedWindow(100 * RANGE);
-  const { guest, dir } = serveDirectory(t, { readOnly: true, dax: "inode", window }, (path) => {
+  const exports: ExportOption[] = [{ pattern: [], policy: "immutable" }];
+  const { guest, dir } = serveDirectory(t, { readOnly: true, dax: "inode", window, exports }, (path) => {
     for (let index = 0; index < 100; index++) writeFileSync(join(path, `f${index}`), "x");
   });
   for (let index = 0; index < 100; index++) {
@@ -206,7 +207,9 @@ test("files are marked from the threshold on, where nothing may be written", (t)
   assert.equal(guest.lookup(ROOT, "file").attr.flags, 2);
   assert.equal(guest.lookup(ROOT, "small").attr.flags, 0);
   assert.equal(guest.lookup(ROOT, "small").attr.size, 5);
-  const writable = serveDirectory(t, { dax: "inode", window: new RecordedWindow(RANGE) }, (dir) => {
+  const exports: ExportOption[] = [{ pattern: [], policy: "shared", dax: true }];
+  const window = new RecordedWindow(RANGE);
+  const writable = serveDirectory(t, { dax: "inode", window, exports }, (dir) => {
     writeFileSync(join(dir, "file"), Buffer.alloc(100_000));
   });
   const file = writable.guest.lookup(ROOT, "file");

@@ -7,6 +7,7 @@ import {
 } from "../passthrough/share-policy.js";
 import { TAG_BYTES_MAX } from "../virtio-fs-config.js";
 import { OptionsError } from "./error.js";
+import { parseExport } from "./export-option.js";
 import type { FlagName } from "./flags.js";
 import type { GivenOptions } from "./grammar.js";
 import { parseIdMap } from "./id-map.js";
@@ -87,7 +88,7 @@ export function deviceOptions(given: Given): DeviceOptions {
     gids,
     preserveNoatime: given.has("preserve-noatime"),
     ...daxOptions(given, readOnly),
-    immutableMounts: given.all("immutable-mount"),
+    exports: given.all("export").map(parseExport),
     negativeSeconds:
       negativeSeconds === undefined
         ? undefined

@@ -89,17 +89,17 @@ export const SECTIONS = {
       perDevice: true,
       help: "how long the guest may remember that a name does not exist (preset: as --cache says)",
     },
-    "immutable-mount": {
-      value: "GLOB",
+    export: {
+      value: "GLOB:POLICY",
       perDevice: true,
-      help: "mount below the directory whose content never changes, so that it may be cached without limit; a path relative to the directory, in which * is any one component; repeatable",
+      help: "another policy for a directory and what is below it, GLOB being a path relative to the shared directory, in which * is any one component, and / that directory itself; immutable: nothing ever changes, not on the host either; exclusive: only this guest changes anything; shared: the host changes things, too, and the guest sees it within a second; or a MODE of --cache. May be followed by ,entry=SECONDS ,attr=SECONDS ,negative=SECONDS (or forever), ,dax=on ,dax=off ,dax=SIZE and ,readonly; repeatable, the last one that fits a directory counts",
     },
   },
   "DAX: files mapped into the guest (QEMU 11.1 and later)": {
     dax: {
       value: "MODE",
       perDevice: true,
-      help: "inode: large files of read-only mounts; always: every file, with --readonly only; never (preset)",
+      help: "inode: large files of immutable exports, and of others with dax=on, that the guest cannot write to; always: every file, with --readonly only; never (preset)",
     },
     "dax-window": {
       value: "SIZE",

@@ -44,6 +44,7 @@ const seekDirectory = bind<(fd: number, offset: bigint, whence: number) => numbe
 const dents = new DataView(new ArrayBuffer(32 * 1024));
 const dentsBytes = new Uint8Array(dents.buffer);
 const dentsAddress = addressOf(dents);
+const dentNames = { bytes: dentsBytes, address: dentsAddress };
 
 export const readdir: Operation = (fs, request, reply) => readEntries(fs, request, reply, false);
 
@@ -140,7 +141,7 @@ function writeEntryOf(
   entry: number,
   nameLength: number,
 ): void {
-  const slot = isDots(entry, nameLength) ? 0 : fs.lookup(directory, dentsAddress + entry + D_NAME);
+  const slot = isDots(entry, nameLength) ? 0 : fs.lookup(directory, dentNames, entry + D_NAME);
   if (slot > 0) fs.writeEntry(reply.view, offset, directory, slot);
   else reply.bytes.fill(0, offset, offset + ENTRY_OUT_BYTES);
 }

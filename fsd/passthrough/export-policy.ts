@@ -7,66 +7,139 @@ export type DaxMode = "never" | "inode" | "always";
 /** How long the guest may trust what it was told: the modes of virtiofsd's option of the same name. */
 export type CacheMode = "never" | "auto" | "metadata" | "always";
 
-/** What goes with the cache mode into replies. */
-export interface CachePolicy {
-  /** For names and attributes. */
-  readonly valid: Validity;
-  /** Whether the guest may remember that a name does not exist. */
-  readonly negative: boolean;
-  /** FOPEN flags for files; and whether FOPEN_KEEP_CACHE is added for a file that has not changed since it was opened last. */
-  readonly openFlags: number;
-  readonly keepUnchanged: boolean;
-  /** FOPEN flags for directories. */
-  readonly opendirFlags: number;
+/**
+ * Who changes an export: nobody, as with image layers; this guest alone, as with what a container writes; or the host and other guests,
+ * too. Or a cache mode, which says how long the guest trusts what it was told and nothing of who changes it.
+ */
+export type PolicyName = "immutable" | "exclusive" | "shared" | CacheMode;
+
+/** What an export's option says; what it leaves out is as the policy's name has it. */
+export interface ExportOption {
+  /** The directory, relative to the shared one, by components; `*` stands for any one. Everything below it belongs to the export. */
+  readonly pattern: readonly string[];
+  readonly policy: PolicyName;
+  /** How long names, attributes, and the absence of names may be remembered. */
+  readonly entrySeconds?: number;
+  readonly attrSeconds?: number;
+  readonly negativeSeconds?: number;
+  /** Whether large files are marked for DAX, or from which size on in bytes. */
+  readonly dax?: boolean | number;
+  readonly readOnly?: boolean;
 }
 
-const DAY: Validity = { seconds: 86400, nanoseconds: 0 };
-const SECOND: Validity = { seconds: 1, nanoseconds: 0 };
-const NOTHING: Validity = { seconds: 0, nanoseconds: 0 };
+/** What the guest may keep of an export, and do with it. See docs/caching.md. */
+export interface ExportPolicy {
+  /** Refuse every change, even where the mount would allow it. */
+  readonly readOnly: boolean;
+  /** Nothing ever changes, on the host either. */
+  readonly isImmutable: boolean;
+  /** The host may change it at any time: its change events are of interest. */
+  readonly isShared: boolean;
+  readonly entryValid: Validity;
+  readonly attrValid: Validity;
+  /** Zero: a name that does not exist is not remembered. */
+  readonly negativeValid: Validity;
+  /** FOPEN flags for files and for directories. */
+  readonly openFlags: number;
+  readonly opendirFlags: number;
+  /** Whether FOPEN_KEEP_CACHE is added for a file, or a directory, that has not changed since it was opened last. */
+  readonly keepsUnchangedFiles: boolean;
+  readonly keepsUnchangedDirectories: boolean;
+  /** Regular files that the guest cannot change are marked for DAX from this size on; Infinity for none. */
+  readonly daxThresholdBytes: number;
+}
+
+/** What the device's options say about every export. */
+export interface DeviceDefaults {
+  readonly readOnly: boolean;
+  readonly cache: CacheMode;
+  /** For absent names where the export does not say; undefined for what goes with the cache mode. */
+  readonly negativeSeconds: number | undefined;
+  /** "never" for a device without a window. */
+  readonly dax: DaxMode;
+  readonly daxThresholdBytes: number;
+}
+
+type CachePolicy = Omit<ExportPolicy, "readOnly" | "daxThresholdBytes">;
+
+/** The largest number of seconds that fits the low half of the field: 136 years. */
+export const WITHOUT_LIMIT_SECONDS = 0xffff_ffff;
+const DAY_SECONDS = 86400;
+/** The bound that is stated for what the host shares. */
+export const SHARED_SECONDS = 1;
 
 const DIRECTORY_CACHED = FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR;
 
-const policies: Readonly<Record<CacheMode, CachePolicy>> = {
-  never: {
-    valid: NOTHING,
-    negative: false,
-    openFlags: FOPEN_DIRECT_IO,
-    keepUnchanged: false,
-    opendirFlags: 0,
-  },
-  auto: { valid: SECOND, negative: false, openFlags: 0, keepUnchanged: true, opendirFlags: 0 },
-  metadata: {
-    valid: DAY,
-    negative: true,
-    openFlags: FOPEN_DIRECT_IO,
-    keepUnchanged: false,
-    opendirFlags: DIRECTORY_CACHED,
-  },
-  always: {
-    valid: DAY,
-    negative: true,
-    openFlags: FOPEN_KEEP_CACHE,
-    keepUnchanged: false,
-    opendirFlags: DIRECTORY_CACHED,
-  },
-};
-
-/** The policy of a mount. What never changes is cached as with "always", unless caching is off. */
-export function cachePolicy(mode: CacheMode, immutable: boolean): CachePolicy {
-  return policies[immutable && mode === "auto" ? "always" : mode];
+function valid(seconds: number): Pick<CachePolicy, "entryValid" | "attrValid" | "negativeValid"> {
+  return {
+    entryValid: validity(seconds),
+    attrValid: validity(seconds),
+    negativeValid: validity(seconds),
+  };
 }
 
-/**
- * Whether `path`, relative and without empty components, matches one of `patterns` component by component; a component `*`
- * matches any one.
- */
-export function matchesMountPattern(path: string, patterns: readonly string[]): boolean {
-  const components = path.split("/");
-  return patterns.some((pattern) => {
-    const wanted = pattern.split("/");
-    return (
-      wanted.length === components.length &&
-      wanted.every((component, index) => component === "*" || component === components[index])
-    );
-  });
+const NOBODY_KNOWS = {
+  isImmutable: false,
+  isShared: false,
+  keepsUnchangedFiles: false,
+  keepsUnchangedDirectories: false,
+} as const;
+
+const ALWAYS: CachePolicy = {
+  ...NOBODY_KNOWS,
+  ...valid(DAY_SECONDS),
+  openFlags: FOPEN_KEEP_CACHE,
+  opendirFlags: DIRECTORY_CACHED,
+};
+
+const AUTO: CachePolicy = {
+  ...NOBODY_KNOWS,
+  ...valid(SHARED_SECONDS),
+  negativeValid: validity(0),
+  openFlags: 0,
+  opendirFlags: 0,
+  keepsUnchangedFiles: true,
+};
+
+const policies: Readonly<Record<PolicyName, CachePolicy>> = {
+  immutable: { ...ALWAYS, ...valid(WITHOUT_LIMIT_SECONDS), isImmutable: true },
+  exclusive: { ...ALWAYS, ...valid(WITHOUT_LIMIT_SECONDS) },
+  shared: { ...AUTO, isShared: true, opendirFlags: FOPEN_CACHE_DIR, keepsUnchangedDirectories: true },
+  never: { ...NOBODY_KNOWS, ...valid(0), openFlags: FOPEN_DIRECT_IO, opendirFlags: 0 },
+  auto: AUTO,
+  metadata: { ...ALWAYS, openFlags: FOPEN_DIRECT_IO },
+  always: ALWAYS,
+};
+
+export const POLICY_NAMES = Object.keys(policies) as readonly PolicyName[];
+
+/** The policy of what no export covers. A read-only device whose guest may always trust it never changes. */
+export function devicePolicy(device: DeviceDefaults): ExportPolicy {
+  const isStatic = device.readOnly && device.cache === "always";
+  return exportPolicy({ pattern: [], policy: isStatic ? "immutable" : device.cache }, device);
+}
+
+export function exportPolicy(option: ExportOption, device: DeviceDefaults): ExportPolicy {
+  const named = policies[option.policy];
+  const seconds = (given: number | undefined, otherwise: Validity) =>
+    given === undefined ? otherwise : validity(given);
+  return {
+    ...named,
+    readOnly: device.readOnly || named.isImmutable || (option.readOnly ?? false),
+    entryValid: seconds(option.entrySeconds, named.entryValid),
+    attrValid: seconds(option.attrSeconds, named.attrValid),
+    negativeValid: seconds(option.negativeSeconds ?? device.negativeSeconds, named.negativeValid),
+    daxThresholdBytes: daxThreshold(option.dax ?? named.isImmutable, device),
+  };
+}
+
+/** A file that shrinks on the host while it is mapped kills QEMU: without being asked for, only what never changes is mapped. */
+function daxThreshold(wanted: boolean | number, device: DeviceDefaults): number {
+  if (device.dax === "never" || wanted === false) return Number.POSITIVE_INFINITY;
+  return wanted === true ? device.daxThresholdBytes : wanted;
+}
+
+function validity(seconds: number): Validity {
+  const whole = Math.min(Math.floor(seconds), WITHOUT_LIMIT_SECONDS);
+  return { seconds: whole, nanoseconds: Math.round((seconds - Math.floor(seconds)) * 1e9) % 1e9 };
 }

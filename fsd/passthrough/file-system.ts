@@ -1,4 +1,4 @@
-import { openSync, readlinkSync } from "node:fs";
+import { openSync } from "node:fs";
 import { ThreadCredentials } from "../../lib/sys/credentials.js";
 import { Errno } from "../../lib/sys/errno.js";
 import {
@@ -30,7 +30,8 @@ import {
 import type { FuseRequest } from "../fuse/request.js";
 import type { FsdMetrics } from "../metrics.js";
 import { createFsdState, type FsdState, SESSION } from "../state.js";
-import { type CachePolicy, cachePolicy, type DaxMode, matchesMountPattern } from "./export-policy.js";
+import type { ExportPolicy } from "./export-policy.js";
+import { ExportTree, ROOT_ZONE } from "./export-tree.js";
 import { HandleTable } from "./handle-table.js";
 import { InodeDescriptors } from "./inode-descriptors.js";
 import { guestInodeHigh } from "./inode-number.js";
@@ -44,6 +45,12 @@ export interface FileSystemOptions extends SharePolicy {
   readonly root: string | number;
   readonly window: ShmemWindow | null;
   readonly metrics: FsdMetrics;
+}
+
+/** Where names are taken from: bytes, and the address of the first of them. */
+export interface NameSource {
+  readonly bytes: Uint8Array;
+  readonly address: number;
 }
 
 /** Descriptors that the process needs for itself: sockets, guest memory, eventfds. */
@@ -69,6 +76,7 @@ export class FileSystem {
   readonly inodes: InodeTable;
   readonly handles: HandleTable;
   readonly mounts: MountTable;
+  readonly exports: ExportTree;
   readonly dax: DaxWindow | null;
   readonly credentials = ThreadCredentials.ofThisThread();
   readonly procPath: ProcPath;
@@ -79,14 +87,8 @@ export class FileSystem {
   readonly statx = new Statx();
   readonly iovecs = new Iovecs();
 
-  readonly #readOnly: boolean;
   readonly #isStatic: boolean;
-  readonly #daxMode: DaxMode;
-  readonly #daxThresholdBytes: number;
-  readonly #immutableMounts: readonly string[];
-  readonly #mutablePolicy: CachePolicy;
-  readonly #immutablePolicy: CachePolicy;
-  readonly #rootPath: string;
+  readonly #mapsEverything: boolean;
 
   /** @throws Error of node:fs if the root cannot be opened */
   constructor(options: FileSystemOptions) {
@@ -106,13 +108,10 @@ export class FileSystem {
     this.procPath = new ProcPath();
     this.descriptors = new InodeDescriptors(this.inodes, this.procPath);
     this.readDescriptors = new ReadDescriptors(this.inodes, this.descriptors);
-    this.#isStatic = options.readOnly && options.cache === "always";
-    this.#readOnly = options.readOnly;
-    this.#daxMode = options.window === null ? "never" : options.dax;
-    this.#daxThresholdBytes = options.daxThresholdBytes;
-    this.#immutableMounts = options.immutableMounts;
-    this.#mutablePolicy = cachePolicy(options.cache, false);
-    this.#immutablePolicy = cachePolicy(options.cache, true);
+    const dax = options.window === null ? "never" : options.dax;
+    this.exports = new ExportTree(options.exports, { ...options, dax });
+    this.#isStatic = this.exports.every(({ isImmutable }) => isImmutable);
+    this.#mapsEverything = dax === "always";
     this.dax =
       options.window === null || options.dax === "never"
         ? null
@@ -122,9 +121,8 @@ export class FileSystem {
       typeof options.root === "number"
         ? options.root
         : openSync(options.root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    this.#rootPath = readlinkSync(`/proc/self/fd/${rootFd}`);
-    check(this.statx.readFd(rootFd), "statx", this.#rootPath);
-    const mount = this.mounts.insert(this.statx, this.#mountFlags(rootFd));
+    check(this.statx.readFd(rootFd), "statx", String(options.root));
+    const mount = this.mounts.insert(this.statx, ROOT_ZONE, mountFlags(rootFd));
     this.mounts.count(mount, 1);
     const slot = this.inodes.insert(rootFd, this.statx, mount, this.mounts.device(this.statx, 0));
     if (slot !== ROOT_SLOT) throw new RangeError("the inode table is not empty");
@@ -156,23 +154,45 @@ export class FileSystem {
 
   /** Whether changes of the inode, or of entries of the directory, are refused. */
   isReadOnly(slot: number): boolean {
-    return this.#readOnly || (this.mounts.flags(this.inodes.mount(slot)) & MountFlag.readOnly) !== 0;
+    const mount = this.inodes.mount(slot);
+    return this.#policyOf(mount).readOnly || (this.mounts.flags(mount) & MountFlag.readOnly) !== 0;
   }
 
-  isImmutable(slot: number): boolean {
-    return (this.mounts.flags(this.inodes.mount(slot)) & MountFlag.immutable) !== 0;
+  /** The part of the exports that an inode is in: see {@link ExportTree}. Entries are not moved or linked to another one. */
+  zone(slot: number): number {
+    return this.mounts.zone(this.inodes.mount(slot));
+  }
+
+  /** The zone of the name at `offset` of `source` in the directory. */
+  childZone(parent: number, source: NameSource, offset: number): number {
+    return this.exports.child(this.zone(parent), source.bytes, offset);
+  }
+
+  /** The zone of a file without a name in the directory. */
+  namelessZone(parent: number): number {
+    return this.exports.nameless(this.zone(parent));
+  }
+
+  /** Whether files on the inode's export may be mapped into the guest. */
+  isMappable(slot: number): boolean {
+    return this.#mapsEverything || Number.isFinite(this.policy(slot).daxThresholdBytes);
   }
 
   /**
    * Whether the guest shall do without OPEN or OPENDIR, as `supportFlag` of FUSE_INIT says it can: where nothing ever changes, they tell
-   * neither side anything, and a guest boots faster without some hundred round trips.
+   * neither side anything, and a guest boots faster without some hundred round trips. The guest's kernel does without them on the whole device
+   * or nowhere, so all exports must be immutable.
    */
   doesWithout(supportFlag: number): boolean {
     return this.#isStatic && (this.state.session.getUint32(SESSION.offeredFlags, true) & supportFlag) !== 0;
   }
 
-  policy(slot: number): CachePolicy {
-    return this.isImmutable(slot) ? this.#immutablePolicy : this.#mutablePolicy;
+  policy(slot: number): ExportPolicy {
+    return this.#policyOf(this.inodes.mount(slot));
+  }
+
+  #policyOf(mount: number): ExportPolicy {
+    return this.exports.policy(this.mounts.zone(mount));
   }
 
   /**
@@ -205,41 +225,43 @@ export class FileSystem {
   }
 
   /**
-   * Finds the name in the directory, counts one more reference of the guest and fills {@link statx}.
+   * Finds the name at `offset` of `source` in the directory, counts one more reference of the guest and fills {@link statx}.
    * @returns the slot, or -errno.
    */
-  lookup(parent: number, nameAddress: number): number {
+  lookup(parent: number, source: NameSource, offset: number): number {
     const parentFd = this.descriptors.pathFd(parent);
     if (parentFd < 0) return parentFd;
+    const nameAddress = source.address + offset;
     if (this.statx.readName(parentFd, nameAddress) < 0) return -lastErrno();
     // The descriptor in a slot keeps its inode from being reused: equal numbers are the same object, with no need to open it.
-    const known = this.#findInode(this.mounts.find(this.statx, this.inodes.mount(parent)), parent);
+    const zone = this.childZone(parent, source, offset);
+    const known = this.#findInode(this.mounts.find(this.statx, zone, this.inodes.mount(parent)), parent);
     if (known > 0) {
       this.inodes.setLookups(known, this.inodes.lookups(known) + 1);
       return known;
     }
     const fd = openat(parentFd, nameAddress, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
-    return fd < 0 ? -lastErrno() : this.#enter(fd, parent);
+    return fd < 0 ? -lastErrno() : this.#enter(fd, parent, zone);
   }
 
   /**
    * Puts the object behind `fd`, any descriptor of it, into the table, counts one reference of the guest and fills {@link statx}.
-   * @param near the slot of its parent @returns the slot, or -errno.
+   * @param near the slot of its parent @param zone its own @returns the slot, or -errno.
    */
-  adopt(fd: number, near: number): number {
+  adopt(fd: number, near: number, zone: number): number {
     const pathFd = openat(this.procPath.dir, this.procPath.name(fd), O_PATH | O_CLOEXEC, 0);
-    return pathFd < 0 ? -lastErrno() : this.#enter(pathFd, near);
+    return pathFd < 0 ? -lastErrno() : this.#enter(pathFd, near, zone);
   }
 
   /** Like {@link adopt}, with an O_PATH descriptor that is taken over. */
-  #enter(fd: number, near: number): number {
+  #enter(fd: number, near: number, zone: number): number {
     if (this.statx.readFd(fd) < 0) return this.#refuse(fd, lastErrno());
-    let mount = this.mounts.find(this.statx, this.inodes.mount(near));
+    let mount = this.mounts.find(this.statx, zone, this.inodes.mount(near));
     let slot = this.#findInode(mount, near);
     if (slot > 0) {
       close(fd);
     } else {
-      if (mount < 0) mount = this.mounts.insert(this.statx, this.#mountFlags(fd));
+      if (mount < 0) mount = this.mounts.insert(this.statx, zone, mountFlags(fd));
       const device = this.mounts.device(this.statx, this.inodes.device(near));
       if (mount < 0 || device < 0) return this.#refuse(fd, Errno.ENFILE);
       slot = this.inodes.insert(fd, this.statx, mount, device);
@@ -272,15 +294,15 @@ export class FileSystem {
       offset,
       slot,
       this.inodes.sequence(slot),
-      this.policy(parent).valid,
-      this.policy(slot).valid,
+      this.policy(parent).entryValid,
+      this.policy(slot).attrValid,
     );
     this.#writeAttr(view, offset + ENTRY_ATTR_OFFSET, slot);
   }
 
   /** Writes struct fuse_attr_out for the inode that {@link statx} describes. */
   writeAttrOut(reply: FuseReply, offset: number, slot: number): void {
-    writeAttrValidity(reply.view, offset, this.policy(slot).valid);
+    writeAttrValidity(reply.view, offset, this.policy(slot).attrValid);
     this.#writeAttr(reply.view, offset + ATTR_OUT_ATTR_OFFSET, slot);
   }
 
@@ -288,9 +310,9 @@ export class FileSystem {
     const statx = this.statx;
     const high = guestInodeHigh(statx.inodeHigh, this.inodes.device(slot));
     const isDax =
-      (this.mounts.flags(this.inodes.mount(slot)) & MountFlag.dax) !== 0 &&
       statx.type === S_IFREG &&
-      statx.sizeBytes >= this.#daxThresholdBytes;
+      statx.sizeBytes >= this.policy(slot).daxThresholdBytes &&
+      this.isReadOnly(slot);
     writeAttr(view, offset, statx, statx.inodeLow, high, isDax ? FUSE_ATTR_DAX : 0);
   }
 
@@ -313,21 +335,11 @@ export class FileSystem {
     close(fd);
     return -errno;
   }
+}
 
-  /** Finds out about a mount by its root directory (or file). */
-  #mountFlags(fd: number): number {
-    const statfs = new DataView(new ArrayBuffer(STATFS_BYTES));
-    const isReadOnly =
-      this.#readOnly ||
-      (fstatfs(fd, addressOf(statfs)) === 0 &&
-        (statfs.getUint32(STATFS_FLAGS_OFFSET, true) & ST_RDONLY) !== 0);
-    if (!isReadOnly) return 0;
-    let flags: number = MountFlag.readOnly;
-    if (this.#daxMode !== "never") flags |= MountFlag.dax;
-    const path = readlinkSync(`/proc/self/fd/${fd}`);
-    const isInside = path === this.#rootPath || path.startsWith(`${this.#rootPath}/`);
-    const relative = path.slice(this.#rootPath.length + 1);
-    if (isInside && matchesMountPattern(relative, this.#immutableMounts)) flags |= MountFlag.immutable;
-    return flags;
-  }
+/** Finds out about a mount by anything on it. */
+function mountFlags(fd: number): number {
+  const statfs = new DataView(new ArrayBuffer(STATFS_BYTES));
+  if (fstatfs(fd, addressOf(statfs)) < 0) return 0;
+  return (statfs.getUint32(STATFS_FLAGS_OFFSET, true) & ST_RDONLY) !== 0 ? MountFlag.readOnly : 0;
 }

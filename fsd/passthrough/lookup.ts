@@ -23,13 +23,13 @@ export const lookup: Operation = (fs, request, reply) => {
   if (fs.inodes.type(parent) !== S_IFDIR) return -Errno.ENOTDIR;
   const name = request.takeName(ARGUMENTS);
   if (name < 0) return name;
-  const slot = fs.lookup(parent, name);
+  const slot = fs.lookup(parent, request, request.nameOffset);
   if (slot < 0) {
     if (slot !== -Errno.ENOENT) return slot;
-    const policy = fs.policy(parent);
-    if (!policy.negative) return slot;
+    const { negativeValid } = fs.policy(parent);
+    if (negativeValid.seconds === 0 && negativeValid.nanoseconds === 0) return slot;
     reply.bytes.fill(0, OUT_HEADER_BYTES, OUT_HEADER_BYTES + ENTRY_OUT_BYTES);
-    writeEntry(reply.view, OUT_HEADER_BYTES, NEGATIVE_NODE_ID, 0, policy.valid, policy.valid);
+    writeEntry(reply.view, OUT_HEADER_BYTES, NEGATIVE_NODE_ID, 0, negativeValid, negativeValid);
     return ENTRY_OUT_BYTES;
   }
   fs.writeEntry(reply.view, OUT_HEADER_BYTES, parent, slot);

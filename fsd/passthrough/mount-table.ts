@@ -5,15 +5,12 @@ import { DEVICE, type FsdState, MOUNT } from "../state.js";
 export const MountFlag = {
   /** Nothing on it may be changed. */
   readOnly: 1,
-  /** Nothing on it ever changes, on the host either: image layers. */
-  immutable: 2,
-  /** Regular files of the threshold's size are marked for DAX. */
-  dax: 4,
 } as const;
 
 /**
- * The mounts and file systems that inodes of the table are on, by index. An index of a mount is free again when its last
- * inode is gone; file systems stay, so that inode numbers made from their index never change.
+ * The mounts and file systems that inodes of the table are on, by index. A mount whose directories are in several zones of the exports has
+ * a record for each: inodes on different records are different to the guest, and each has one policy. An index of a mount is free
+ * again when its last inode is gone; file systems stay, so that inode numbers made from their index never change.
  */
 export class MountTable {
   readonly #mounts: DataView;
@@ -28,23 +25,24 @@ export class MountTable {
     this.#deviceCapacity = state.devices.byteLength / DEVICE.bytes;
   }
 
-  /** The index of the mount that `statx` names, looked for at `guess` first; -1 if it is not in the table. */
-  find(statx: Statx, guess: number): number {
-    if (this.#isMount(guess, statx)) return guess;
+  /** The index of the part of the mount that `statx` names, looked for at `guess` first; -1 if it is not in the table. */
+  find(statx: Statx, zone: number, guess: number): number {
+    if (this.#isMount(guess, statx, zone)) return guess;
     for (let index = 0; index < this.#mountCapacity; index++) {
-      if (this.#isMount(index, statx)) return index;
+      if (this.#isMount(index, statx, zone)) return index;
     }
     return -1;
   }
 
-  /** Adds the mount that `statx` names, without inodes. @returns its index, or -1 if the table is full. */
-  insert(statx: Statx, flags: number): number {
+  /** Adds a part of the mount that `statx` names, without inodes. @returns its index, or -1 if the table is full. */
+  insert(statx: Statx, zone: number, flags: number): number {
     for (let index = 0; index < this.#mountCapacity; index++) {
       const record = index * MOUNT.bytes;
       if (this.#mounts.getUint32(record + MOUNT.inodes, true) !== 0) continue;
       this.#mounts.setUint32(record + MOUNT.idLow, statx.mountIdLow, true);
       this.#mounts.setUint32(record + MOUNT.idHigh, statx.mountIdHigh, true);
       this.#mounts.setUint32(record + MOUNT.flags, flags, true);
+      this.#mounts.setUint32(record + MOUNT.zone, zone, true);
       return index;
     }
     return -1;
@@ -62,6 +60,10 @@ export class MountTable {
 
   flags(index: number): number {
     return this.#mounts.getUint32(index * MOUNT.bytes + MOUNT.flags, true);
+  }
+
+  zone(index: number): number {
+    return this.#mounts.getUint32(index * MOUNT.bytes + MOUNT.zone, true);
   }
 
   /** The index of the file system that `statx` names, new ones added; looked for at `guess` first. -1 if the table is full. */
@@ -82,12 +84,13 @@ export class MountTable {
     return -1;
   }
 
-  #isMount(index: number, statx: Statx): boolean {
+  #isMount(index: number, statx: Statx, zone: number): boolean {
     const record = index * MOUNT.bytes;
     return (
       this.#mounts.getUint32(record + MOUNT.inodes, true) !== 0 &&
       this.#mounts.getUint32(record + MOUNT.idLow, true) === statx.mountIdLow &&
-      this.#mounts.getUint32(record + MOUNT.idHigh, true) === statx.mountIdHigh
+      this.#mounts.getUint32(record + MOUNT.idHigh, true) === statx.mountIdHigh &&
+      this.#mounts.getUint32(record + MOUNT.zone, true) === zone
     );
   }
 

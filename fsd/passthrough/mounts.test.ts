@@ -8,10 +8,13 @@ import type { FuseServerOptions } from "../fuse/server.js";
 import { type Fixture, needsRoot, serveDirectory } from "../testing/fixture.js";
 import { RecordedWindow } from "../testing/recorded-window.js";
 import { cstring, ROOT, u32, u64 } from "../testing/test-guest.js";
+import type { ExportOption } from "./export-policy.js";
 
 /** A share with one image layer and one directory that the container writes to, laid out as the shim does. */
 function serveSandbox(t: TestContext, options: Partial<FuseServerOptions> = {}): Fixture {
-  return serveDirectory(t, { dax: "inode", window: new RecordedWindow(1 << 24), ...options }, (dir) => {
+  const layers: ExportOption = { pattern: ["*", "lower", "*"], policy: "immutable" };
+  const given = { dax: "inode", window: new RecordedWindow(1 << 24), exports: [layers], ...options } as const;
+  return serveDirectory(t, given, (dir) => {
     const sources = join(dir, "..");
     for (const name of ["layer", "upper"]) {
       mkdirSync(join(sources, name));
@@ -94,19 +97,6 @@ test("numbers of different file systems never meet", { skip: needsRoot }, (t) =>
   assert.equal(guest.getattr(guest.walk("c1/upper/file").nodeId).ino >> 48n, 0n);
   const listed = guest.list(memory).find(({ name }) => name === "f0");
   assert.equal(listed?.ino, file.attr.ino, "READDIR tells the same number");
-});
-
-test("mounts that never change are cached without limit, others for a second", { skip: needsRoot }, (t) => {
-  const { guest } = serveSandbox(t, { immutableMounts: ["*/lower/*"] });
-  assert.equal(guest.walk("c1/lower").attrValid, 1);
-  const layer = guest.walk("c1/lower/0");
-  assert.equal(layer.entryValid, 1, "the mount point belongs to the directory that it is in");
-  assert.equal(layer.attrValid, 86400);
-  assert.equal(guest.lookup(layer.nodeId, "file").entryValid, 86400);
-  const absent = guest.send(Opcode.LOOKUP, layer.nodeId, [cstring("absent")]);
-  assert.equal(absent.error, "");
-  assert.equal(absent.body.readBigUInt64LE(0), 0n);
-  assert.equal(guest.walk("c1/upper/file").attrValid, 1);
 });
 
 test("a mount that came after the share was started is seen, one that is gone is let go", {

@@ -60,8 +60,14 @@ function actAsSelf(fs: FileSystem, result: number): number {
 }
 
 /** Answers with the entry of a name that was just made. */
-function answerEntry(fs: FileSystem, reply: FuseReply, parent: number, name: number): number {
-  const slot = fs.lookup(parent, name);
+function answerEntry(
+  fs: FileSystem,
+  request: FuseRequest,
+  reply: FuseReply,
+  parent: number,
+  name: number,
+): number {
+  const slot = fs.lookup(parent, request, name - request.address);
   if (slot < 0) return slot;
   fs.writeEntry(reply.view, OUT_HEADER_BYTES, parent, slot);
   return ENTRY_OUT_BYTES;
@@ -79,7 +85,7 @@ export const mknod: Operation = (fs, request, reply) => {
   let result = actAsCaller(fs, request);
   if (result < 0) return result;
   result = actAsSelf(fs, mknodat(parentFd, name, mode, request.uint32(ARGUMENTS + 4)));
-  return result < 0 ? result : answerEntry(fs, reply, parent, name);
+  return result < 0 ? result : answerEntry(fs, request, reply, parent, name);
 };
 
 export const mkdir: Operation = (fs, request, reply) => {
@@ -94,7 +100,7 @@ export const mkdir: Operation = (fs, request, reply) => {
   let result = actAsCaller(fs, request);
   if (result < 0) return result;
   result = actAsSelf(fs, mkdirat(parentFd, name, mode));
-  return result < 0 ? result : answerEntry(fs, reply, parent, name);
+  return result < 0 ? result : answerEntry(fs, request, reply, parent, name);
 };
 
 /** FUSE_SYMLINK: the new name, then the text of the link, which may be any path and is never followed here. */
@@ -112,7 +118,7 @@ export const symlink: Operation = (fs, request, reply) => {
   let result = actAsCaller(fs, request);
   if (result < 0) return result;
   result = actAsSelf(fs, symlinkat(request.address + targetOffset, parentFd, name));
-  return result < 0 ? result : answerEntry(fs, reply, parent, name);
+  return result < 0 ? result : answerEntry(fs, request, reply, parent, name);
 };
 
 export const readlink: Operation = (fs, request, reply) => {
@@ -136,12 +142,13 @@ export const link: Operation = (fs, request, reply) => {
   if (source === 0) return -Errno.ESTALE;
   const name = request.takeName(ARGUMENTS + 8);
   if (name < 0) return name;
+  if (fs.zone(source) !== fs.childZone(parent, request, name - request.address)) return -Errno.EXDEV;
   const parentFd = fs.pathFd(parent);
   if (parentFd < 0) return parentFd;
   const path = fs.path(source);
   if (path < 0) return path;
   if (linkat(AT_FDCWD, path, parentFd, name, AT_SYMLINK_FOLLOW) < 0) return -lastErrno();
-  return answerEntry(fs, reply, parent, name);
+  return answerEntry(fs, request, reply, parent, name);
 };
 
 function remove(fs: FileSystem, request: FuseRequest, flags: number): number {
@@ -170,6 +177,8 @@ function move(fs: FileSystem, request: FuseRequest, namesOffset: number, flags: 
   if (oldName < 0) return oldName;
   const newName = request.takeName(request.nameEnd);
   if (newName < 0) return newName;
+  const zone = fs.childZone(from, request, oldName - request.address);
+  if (zone !== fs.childZone(to, request, newName - request.address)) return -Errno.EXDEV;
   const fromFd = fs.pathFd(from);
   if (fromFd < 0) return fromFd;
   const toFd = fs.pathFd(to);

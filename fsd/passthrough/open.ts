@@ -79,11 +79,10 @@ function writeHandle(
   return 0;
 }
 
-/** The FOPEN flags for a file that was opened just now. */
-function openFlags(fs: FileSystem, slot: number): number {
-  const policy = fs.policy(slot);
-  const isKept = policy.keepUnchanged && fs.stat(slot) === 0 && fs.inodes.noteOpened(slot, fs.statx);
-  return isKept ? policy.openFlags | FOPEN_KEEP_CACHE : policy.openFlags;
+/** Adds FOPEN_KEEP_CACHE to `flags` if the export keeps what is unchanged, and this has not changed since it was opened last. */
+function keepUnchanged(fs: FileSystem, slot: number, flags: number, keepsUnchanged: boolean): number {
+  const isKept = keepsUnchanged && fs.stat(slot) === 0 && fs.inodes.noteOpened(slot, fs.statx);
+  return isKept ? flags | FOPEN_KEEP_CACHE : flags;
 }
 
 export const open: Operation = (fs, request, reply) => {
@@ -94,7 +93,9 @@ export const open: Operation = (fs, request, reply) => {
   const kill = (request.uint32(ARGUMENTS + 4) & FUSE_OPEN_KILL_SUIDGID) !== 0;
   const fd = openFile(fs, slot, request.uint32(ARGUMENTS), !kill);
   if (fd < 0) return fd;
-  const result = writeHandle(fs, reply, OUT_HEADER_BYTES, fd, HandleKind.file, openFlags(fs, slot));
+  const { openFlags, keepsUnchangedFiles } = fs.policy(slot);
+  const flags = keepUnchanged(fs, slot, openFlags, keepsUnchangedFiles);
+  const result = writeHandle(fs, reply, OUT_HEADER_BYTES, fd, HandleKind.file, flags);
   return result < 0 ? result : OPEN_OUT_BYTES;
 };
 
@@ -105,14 +106,9 @@ export const opendir: Operation = (fs, request, reply) => {
   if (fs.doesWithout(FUSE_NO_OPENDIR_SUPPORT)) return -Errno.ENOSYS;
   const fd = fs.open(slot, O_RDONLY | O_DIRECTORY);
   if (fd < 0) return fd;
-  const result = writeHandle(
-    fs,
-    reply,
-    OUT_HEADER_BYTES,
-    fd,
-    HandleKind.directory,
-    fs.policy(slot).opendirFlags,
-  );
+  const { opendirFlags, keepsUnchangedDirectories } = fs.policy(slot);
+  const flags = keepUnchanged(fs, slot, opendirFlags, keepsUnchangedDirectories);
+  const result = writeHandle(fs, reply, OUT_HEADER_BYTES, fd, HandleKind.directory, flags);
   return result < 0 ? result : OPEN_OUT_BYTES;
 };
 
@@ -159,10 +155,10 @@ export const create: Operation = (fs, request, reply) => {
 
   let slot: number;
   if (fd >= 0) {
-    slot = adoptOpened(fs, fd, parent);
+    slot = adoptOpened(fs, fd, parent, fs.childZone(parent, request, name - request.address));
     if (slot < 0) return slot;
   } else if (error === -Errno.EEXIST && (flags & O_EXCL) === 0) {
-    slot = fs.lookup(parent, name);
+    slot = fs.lookup(parent, request, name - request.address);
     if (slot < 0) return slot;
     fd = openFile(fs, slot, flags, !kill);
     if (fd >= 0 && (flags & O_TRUNC) !== 0) fs.stat(slot);
@@ -192,13 +188,13 @@ export const tmpfile: Operation = (fs, request, reply) => {
   const error = fd < 0 ? -lastErrno() : 0;
   fs.credentials.actAsSelf();
   if (fd < 0) return error;
-  const slot = adoptOpened(fs, fd, parent);
+  const slot = adoptOpened(fs, fd, parent, fs.namelessZone(parent));
   return slot < 0 ? slot : answerCreated(fs, reply, parent, slot, fd);
 };
 
 /** Puts the new file that `fd` has open into the table. @returns its slot, or -errno with `fd` closed. */
-function adoptOpened(fs: FileSystem, fd: number, parent: number): number {
-  const slot = fs.adopt(fd, parent);
+function adoptOpened(fs: FileSystem, fd: number, parent: number, zone: number): number {
+  const slot = fs.adopt(fd, parent, zone);
   if (slot < 0) close(fd);
   return slot;
 }

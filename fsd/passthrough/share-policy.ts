@@ -1,4 +1,4 @@
-import type { CacheMode, DaxMode } from "./export-policy.js";
+import type { CacheMode, DaxMode, ExportOption } from "./export-policy.js";
 import { IdMap } from "./id-map.js";
 
 /** Whether a feature of FUSE is left off, used where the guest has it, or demanded of the guest. */
@@ -11,6 +11,7 @@ export type InodeFileHandles = "never" | "prefer" | "mandatory";
 export interface SharePolicy {
   /** Refuse every modification, whatever the mounts below the shared directory allow. */
   readonly readOnly: boolean;
+  /** For what no export covers. */
   readonly cache: CacheMode;
   /** The guest gathers writes in its page cache; it must be the only one that changes the files. */
   readonly writeback: boolean;
@@ -33,13 +34,10 @@ export interface SharePolicy {
   /** The guest's O_NOATIME is passed on to the host's open(2), which refuses it to those who do not own the file. */
   readonly preserveNoatime: boolean;
   readonly dax: DaxMode;
-  /** With `dax: "inode"`: files of read-only mounts are mapped from this size on. */
+  /** With `dax: "inode"`: files of exports that may be mapped are mapped from this size on. */
   readonly daxThresholdBytes: number;
-  /**
-   * Mounts below the shared directory whose content never changes, as patterns of paths relative to it; a component that is a
-   * star stands for any one component. The guest caches them without time limit.
-   */
-  readonly immutableMounts: readonly string[];
+  /** Directories below the shared one with policies of their own. */
+  readonly exports: readonly ExportOption[];
   /** How long the guest may remember that a name does not exist; undefined: as the cache mode says. */
   readonly negativeSeconds: number | undefined;
 }
@@ -64,6 +62,6 @@ export const PRESET_SHARE_POLICY: SharePolicy = {
   preserveNoatime: false,
   dax: "never",
   daxThresholdBytes: 128 * 1024,
-  immutableMounts: [],
+  exports: [],
   negativeSeconds: undefined,
 };

@@ -107,6 +107,19 @@ function commandOf({ path }: DaemonConfiguration): string[] {
   return [process.execPath, fileURLToPath(new URL("./fsd.cjs", import.meta.url))];
 }
 
+/**
+ * What the guest may keep of what, by where planRootfs and planVolumes put it. Layers of images never change while a container uses them.
+ * Upper and work directories, and a snapshot that is the container's alone, are changed by nobody else. Volumes, and the root
+ * file system in a bundle, are the host's as much as the guest's.
+ */
+const EXPORTS = [
+  "*/lower/*:immutable",
+  "*/upper:exclusive",
+  "*/rootfs:exclusive",
+  "*/bundle:shared",
+  "*/volumes/*:shared",
+];
+
 /** kata-fsd's arguments: see fsd/options/. */
 export function daemonArguments(
   { dax, daxWindowMiB, guestDaxWindowMiB, daxThresholdKiB }: DaemonConfiguration,
@@ -123,8 +136,7 @@ export function daemonArguments(
     ...["--socket-path", layout.sharedSocket, "--shared-dir", layout.shared, "--tag", Tags.shared],
     // What overlayfs in the guest keeps its marks in.
     ...["--xattr", "--killpriv-v2"],
-    // Layers of images never change while a container uses them.
-    ...["--immutable-mount", "*/lower/*"],
+    ...EXPORTS.flatMap((text) => ["--export", text]),
     ...(dax ? ["--dax", "inode", ...window(daxWindowMiB), "--dax-threshold", `${daxThresholdKiB}K`] : []),
   ];
 }

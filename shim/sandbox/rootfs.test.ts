@@ -82,7 +82,7 @@ test("a bind and other file systems are the root themselves", () => {
 
 test("without a mount the bundle's rootfs is the root, with what is mounted there", () => {
   assert.deepEqual(plan().entries, [
-    { kind: "bind", source: "/bundle/rootfs", path: "c1/rootfs", readOnly: false, recursive: true },
+    { kind: "bind", source: "/bundle/rootfs", path: "c1/bundle", readOnly: false, recursive: true },
   ]);
 });
 

@@ -30,7 +30,9 @@ export function planRootfs(
   const [mount, ...others] = mounts;
   const path = `${containerId}/rootfs`;
   if (mount === undefined) {
-    return plain({ kind: "bind", source: bundleRootfs, path, readOnly: false, recursive: true });
+    // Whoever made the bundle may change it: what containerd mounts for a container is the container's alone.
+    const bundle = `${containerId}/bundle`;
+    return plain({ kind: "bind", source: bundleRootfs, path: bundle, readOnly: false, recursive: true });
   }
   if (others.length > 0) {
     const types = mounts.map(({ type }) => type).join(", ");
