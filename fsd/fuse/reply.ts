@@ -53,13 +53,15 @@ export function writeEntry(
 export const ENTRY_ATTR_OFFSET = 40;
 export const ATTR_OUT_ATTR_OFFSET = 16;
 
-/** Writes struct fuse_attr. The inode number is given apart, because it differs from the host's. */
+/** Writes struct fuse_attr. Given apart is what differs from the host's: the inode number, and the owners where ids are translated. */
 export function writeAttr(
   view: DataView,
   offset: number,
   statx: Statx,
   inodeLow: number,
   inodeHigh: number,
+  uid: number,
+  gid: number,
   attrFlags: number,
 ): void {
   view.setUint32(offset, inodeLow, true);
@@ -79,8 +81,8 @@ export function writeAttr(
   view.setUint32(offset + 56, statx.changedNanoseconds, true);
   view.setUint32(offset + 60, statx.mode, true);
   view.setUint32(offset + 64, statx.linkCount, true);
-  view.setUint32(offset + 68, statx.uid, true);
-  view.setUint32(offset + 72, statx.gid, true);
+  view.setUint32(offset + 68, uid, true);
+  view.setUint32(offset + 72, gid, true);
   view.setUint32(offset + 76, encodeDevice(statx.rdevMajor, statx.rdevMinor), true);
   view.setUint32(offset + 80, statx.blockBytes, true);
   view.setUint32(offset + 84, attrFlags, true);

@@ -32,6 +32,7 @@ import {
 import type { FuseRequest } from "../fuse/request.js";
 import type { FileSystem } from "./file-system.js";
 import { HandleKind } from "./handle-table.js";
+import { FORBIDDEN_ID } from "./id-map.js";
 import type { Operation } from "./operation.js";
 
 // struct fuse_setattr_in, from the start of the request.
@@ -67,9 +68,10 @@ export const setattr: Operation = (fs, request, reply) => {
   let result = 0;
   if ((valid & FATTR_MODE) !== 0) result = changeMode(fs, slot, request.uint32(MODE) & PERMISSIONS);
   if (result === 0 && (valid & (FATTR_UID | FATTR_GID)) !== 0) {
-    const uid = (valid & FATTR_UID) !== 0 ? request.uint32(UID) : UNCHANGED;
-    const gid = (valid & FATTR_GID) !== 0 ? request.uint32(GID) : UNCHANGED;
-    if (fchownat(fd, emptyPathAddress, uid, gid, AT_EMPTY_PATH) < 0) result = -lastErrno();
+    const uid = (valid & FATTR_UID) !== 0 ? fs.uids.toHost(request.uint32(UID)) : UNCHANGED;
+    const gid = (valid & FATTR_GID) !== 0 ? fs.gids.toHost(request.uint32(GID)) : UNCHANGED;
+    if (uid === FORBIDDEN_ID || gid === FORBIDDEN_ID) result = -Errno.EPERM;
+    else if (fchownat(fd, emptyPathAddress, uid, gid, AT_EMPTY_PATH) < 0) result = -lastErrno();
   }
   if (result === 0 && (valid & FATTR_SIZE) !== 0) result = changeSize(fs, request, slot, valid);
   if (result === 0 && (valid & (FATTR_ATIME | FATTR_MTIME)) !== 0) {

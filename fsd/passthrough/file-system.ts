@@ -33,6 +33,7 @@ import { createFsdState, type FsdState, SESSION } from "../state.js";
 import type { ExportPolicy } from "./export-policy.js";
 import { ExportTree, ROOT_ZONE } from "./export-tree.js";
 import { HandleTable } from "./handle-table.js";
+import type { IdMap } from "./id-map.js";
 import { InodeDescriptors } from "./inode-descriptors.js";
 import { guestInodeHigh } from "./inode-number.js";
 import { InodeTable, ROOT_SLOT } from "./inode-table.js";
@@ -83,6 +84,8 @@ export class FileSystem {
   readonly descriptors: InodeDescriptors;
   readonly readDescriptors: ReadDescriptors;
   readonly metrics: FsdMetrics;
+  readonly uids: IdMap;
+  readonly gids: IdMap;
   /** What the last look-up or {@link stat} found. */
   readonly statx = new Statx();
   readonly iovecs = new Iovecs();
@@ -105,6 +108,8 @@ export class FileSystem {
     this.handles = new HandleTable(this.state);
     this.mounts = new MountTable(this.state);
     this.metrics = options.metrics;
+    this.uids = options.uids;
+    this.gids = options.gids;
     this.procPath = new ProcPath();
     this.descriptors = new InodeDescriptors(this.inodes, this.procPath);
     this.readDescriptors = new ReadDescriptors(this.inodes, this.descriptors);
@@ -313,7 +318,9 @@ export class FileSystem {
       statx.type === S_IFREG &&
       statx.sizeBytes >= this.policy(slot).daxThresholdBytes &&
       this.isReadOnly(slot);
-    writeAttr(view, offset, statx, statx.inodeLow, high, isDax ? FUSE_ATTR_DAX : 0);
+    const uid = this.uids.toGuest(statx.uid);
+    const gid = this.gids.toGuest(statx.gid);
+    writeAttr(view, offset, statx, statx.inodeLow, high, uid, gid, isDax ? FUSE_ATTR_DAX : 0);
   }
 
   /** The slot of the inode that {@link statx} describes on the mount of that index, or 0. */

@@ -18,14 +18,10 @@ import {
   unlinkat,
 } from "../../lib/sys/file.js";
 import { lastErrno, permanentAddressOf } from "../../lib/sys/libc.js";
-import {
-  ENTRY_OUT_BYTES,
-  FUSE_INVALID_UIDGID,
-  IN_HEADER_BYTES,
-  OUT_HEADER_BYTES,
-} from "../fuse/constants.js";
+import { ENTRY_OUT_BYTES, IN_HEADER_BYTES, OUT_HEADER_BYTES } from "../fuse/constants.js";
 import type { FuseReply } from "../fuse/reply.js";
 import type { FuseRequest } from "../fuse/request.js";
+import { actAsCaller } from "./caller.js";
 import type { FileSystem } from "./file-system.js";
 import type { Operation } from "./operation.js";
 
@@ -42,14 +38,6 @@ function changedDirectory(fs: FileSystem, request: FuseRequest): number {
   if (slot === 0) return -Errno.ESTALE;
   if (fs.inodes.type(slot) !== S_IFDIR) return -Errno.ENOTDIR;
   return fs.isReadOnly(slot) ? -Errno.EROFS : slot;
-}
-
-/** Lets what is made next belong to the caller in the guest. @returns 0, or -errno. */
-function actAsCaller(fs: FileSystem, request: FuseRequest): number {
-  if (request.uid === FUSE_INVALID_UIDGID || request.gid === FUSE_INVALID_UIDGID) return -Errno.EOVERFLOW;
-  fs.credentials.keepSetIdBits(true);
-  fs.credentials.actAs(request.uid, request.gid);
-  return 0;
 }
 
 /** Ends {@link actAsCaller}. @returns what the system call in between came to: 0 or -errno. */

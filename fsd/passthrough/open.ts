@@ -22,7 +22,6 @@ import { lastErrno } from "../../lib/sys/libc.js";
 import {
   ENTRY_OUT_BYTES,
   FOPEN_KEEP_CACHE,
-  FUSE_INVALID_UIDGID,
   FUSE_NO_OPEN_SUPPORT,
   FUSE_NO_OPENDIR_SUPPORT,
   FUSE_OPEN_KILL_SUIDGID,
@@ -31,6 +30,7 @@ import {
   OUT_HEADER_BYTES,
 } from "../fuse/constants.js";
 import { type FuseReply, writeOpen } from "../fuse/reply.js";
+import { actAsCaller } from "./caller.js";
 import type { FileSystem } from "./file-system.js";
 import { HandleKind } from "./handle-table.js";
 import type { Operation } from "./operation.js";
@@ -140,14 +140,13 @@ export const create: Operation = (fs, request, reply) => {
   const name = request.takeName(ARGUMENTS + CREATE_IN_BYTES);
   if (name < 0) return name;
   if ((flags & O_ACCMODE) === O_ACCMODE) return -Errno.EINVAL;
-  if (request.uid === FUSE_INVALID_UIDGID || request.gid === FUSE_INVALID_UIDGID) return -Errno.EOVERFLOW;
   if (fs.isReadOnly(parent)) return -Errno.EROFS;
 
   const parentFd = fs.pathFd(parent);
   if (parentFd < 0) return parentFd;
   // O_EXCL on the host even where the guest did not ask for it: what is there already is looked at before it is opened.
-  fs.credentials.keepSetIdBits(true);
-  fs.credentials.actAs(request.uid, request.gid);
+  const refusal = actAsCaller(fs, request);
+  if (refusal < 0) return refusal;
   const hostFlags = (flags & HOST_FLAGS) | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
   let fd = openat(parentFd, name, hostFlags, mode);
   const error = fd < 0 ? -lastErrno() : 0;
@@ -176,13 +175,12 @@ export const tmpfile: Operation = (fs, request, reply) => {
   const flags = request.uint32(ARGUMENTS);
   const mode = request.uint32(ARGUMENTS + 4) & PERMISSIONS & ~request.uint32(ARGUMENTS + 8);
   if (fs.inodes.type(parent) !== S_IFDIR) return -Errno.ENOTDIR;
-  if (request.uid === FUSE_INVALID_UIDGID || request.gid === FUSE_INVALID_UIDGID) return -Errno.EOVERFLOW;
   if (fs.isReadOnly(parent)) return -Errno.EROFS;
 
   const directory = fs.path(parent);
   if (directory < 0) return directory;
-  fs.credentials.keepSetIdBits(true);
-  fs.credentials.actAs(request.uid, request.gid);
+  const refusal = actAsCaller(fs, request);
+  if (refusal < 0) return refusal;
   const hostFlags = (flags & (O_SYNC | O_DSYNC | O_EXCL)) | O_RDWR | O_TMPFILE | O_CLOEXEC;
   const fd = openat(AT_FDCWD, directory, hostFlags, mode);
   const error = fd < 0 ? -lastErrno() : 0;

@@ -57,6 +57,7 @@ export const access: Operation = (fs, request) => {
     const isExecutable = type === S_IFDIR || (mask & 1) === 0 || (mode & 0o111) !== 0;
     return isExecutable ? 0 : -Errno.EACCES;
   }
-  const shift = request.uid === uid ? 6 : request.gid === gid ? 3 : 0;
+  const isOwner = fs.uids.toHost(request.uid) === uid;
+  const shift = isOwner ? 6 : fs.gids.toHost(request.gid) === gid ? 3 : 0;
   return ((mode >>> shift) & mask) === mask ? 0 : -Errno.EACCES;
 };
