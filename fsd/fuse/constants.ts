@@ -66,11 +66,13 @@ export const FUSE_READDIRPLUS_AUTO = 1 << 14;
 export const FUSE_ASYNC_DIO = 1 << 15;
 export const FUSE_NO_OPEN_SUPPORT = 1 << 17;
 export const FUSE_PARALLEL_DIROPS = 1 << 18;
+export const FUSE_POSIX_ACL = 1 << 20;
 export const FUSE_MAX_PAGES = 1 << 22;
 export const FUSE_CACHE_SYMLINKS = 1 << 23;
 export const FUSE_NO_OPENDIR_SUPPORT = 1 << 24;
 export const FUSE_MAP_ALIGNMENT = 1 << 26;
 export const FUSE_HANDLE_KILLPRIV_V2 = 1 << 28;
+export const FUSE_SETXATTR_EXT = 1 << 29;
 export const FUSE_INIT_EXT = 1 << 30;
 // INIT flags, bits 32..63, as they stand in `flags2`.
 export const FUSE_HAS_INODE_DAX = 1 << (33 - 32);
@@ -95,6 +97,7 @@ export const FUSE_ATTR_DAX = 1 << 1;
 
 export const FUSE_OPEN_KILL_SUIDGID = 1 << 0;
 export const FUSE_WRITE_KILL_SUIDGID = 1 << 2;
+export const FUSE_SETXATTR_ACL_KILL_SGID = 1 << 0;
 export const FUSE_FSYNC_FDATASYNC = 1 << 0;
 
 export const FUSE_SETUPMAPPING_FLAG_WRITE = 1 << 0;

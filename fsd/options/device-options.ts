@@ -6,6 +6,8 @@ import {
   type SharePolicy,
 } from "../passthrough/share-policy.js";
 import { TAG_BYTES_MAX } from "../virtio-fs-config.js";
+import type { NameMap } from "../xattr-map/name-map.js";
+import { parseXattrMap, XattrMapError } from "../xattr-map/rules.js";
 import { OptionsError } from "./error.js";
 import { parseExport } from "./export-option.js";
 import type { FlagName } from "./flags.js";
@@ -55,7 +57,7 @@ type Given = GivenOptions<FlagName>;
 export function deviceOptions(given: Given): DeviceOptions {
   const preset = PRESET_SHARE_POLICY;
   const readOnly = given.has("readonly");
-  const xattrMap = given.text("xattrmap");
+  const xattrMap = xattrMapOption(given);
   const posixAcl = negotiation(given, "posix-acl");
   const securityLabel = negotiation(given, "security-label");
   const uids = parseIdMap("translate-uid", given.all("translate-uid"));
@@ -124,6 +126,17 @@ function tagOption(given: Given): string | undefined {
     throw new OptionsError(`--tag=${tag}: ${tagBytes} bytes; 1 to ${TAG_BYTES_MAX} are possible`);
   }
   return tag;
+}
+
+function xattrMapOption(given: Given): NameMap | undefined {
+  const rules = given.text("xattrmap");
+  if (rules === undefined) return undefined;
+  try {
+    return parseXattrMap(rules);
+  } catch (error) {
+    if (!(error instanceof XattrMapError)) throw error;
+    throw new OptionsError(`--xattrmap: ${error.message}`, { cause: error });
+  }
 }
 
 /** Without a value the feature is demanded. */

@@ -30,6 +30,7 @@ import {
 import type { FuseRequest } from "../fuse/request.js";
 import type { FsdMetrics } from "../metrics.js";
 import { createFsdState, type FsdState, SESSION } from "../state.js";
+import { NameMap } from "../xattr-map/name-map.js";
 import type { ExportPolicy } from "./export-policy.js";
 import { ExportTree, ROOT_ZONE } from "./export-tree.js";
 import { HandleTable } from "./handle-table.js";
@@ -41,6 +42,7 @@ import { MountFlag, MountTable } from "./mount-table.js";
 import { ProcPath } from "./proc-path.js";
 import { ReadDescriptors } from "./read-descriptors.js";
 import type { SharePolicy } from "./share-policy.js";
+import { XattrNames } from "./xattr-names.js";
 
 export interface FileSystemOptions extends SharePolicy {
   readonly root: string | number;
@@ -83,6 +85,7 @@ export class FileSystem {
   readonly procPath: ProcPath;
   readonly descriptors: InodeDescriptors;
   readonly readDescriptors: ReadDescriptors;
+  readonly xattrNames: XattrNames;
   readonly metrics: FsdMetrics;
   readonly uids: IdMap;
   readonly gids: IdMap;
@@ -113,6 +116,7 @@ export class FileSystem {
     this.procPath = new ProcPath();
     this.descriptors = new InodeDescriptors(this.inodes, this.procPath);
     this.readDescriptors = new ReadDescriptors(this.inodes, this.descriptors);
+    this.xattrNames = new XattrNames(this.state, options.xattrMap ?? NameMap.identity());
     const dax = options.window === null ? "never" : options.dax;
     this.exports = new ExportTree(options.exports, { ...options, dax });
     this.#isStatic = this.exports.every(({ isImmutable }) => isImmutable);

@@ -1,3 +1,4 @@
+import type { NameMap } from "../xattr-map/name-map.js";
 import type { CacheMode, DaxMode, ExportOption } from "./export-policy.js";
 import { IdMap } from "./id-map.js";
 
@@ -23,8 +24,8 @@ export interface SharePolicy {
   /** The guest is told where mounts of the host begin, and mounts them itself. */
   readonly announceSubmounts: boolean;
   readonly xattr: boolean;
-  /** Rules that rename extended attributes between guest and host. */
-  readonly xattrMap: string | undefined;
+  /** Renames extended attributes between guest and host. */
+  readonly xattrMap: NameMap | undefined;
   readonly posixAcl: Negotiation;
   readonly securityLabel: Negotiation;
   readonly killprivV2: boolean;

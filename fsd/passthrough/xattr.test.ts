@@ -5,12 +5,16 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { Opcode } from "../fuse/constants.js";
 import { needsRoot, serveDirectory } from "../testing/fixture.js";
+import { hostList, hostSet } from "../testing/host-xattr.js";
 import { cstring, ROOT, type TestGuest, u32 } from "../testing/test-guest.js";
+import { parseXattrMap } from "../xattr-map/rules.js";
 
 const set = (guest: TestGuest, nodeId: bigint, name: string, value: Uint8Array, flags = 0) =>
   guest.send(Opcode.SETXATTR, nodeId, [u32(value.length, flags), cstring(name), value]);
 const get = (guest: TestGuest, nodeId: bigint, name: string, size: number) =>
   guest.send(Opcode.GETXATTR, nodeId, [u32(size, 0), cstring(name)], Math.max(size, 8));
+const remove = (guest: TestGuest, nodeId: bigint, name: string) =>
+  guest.send(Opcode.REMOVEXATTR, nodeId, [cstring(name)]);
 const list = (guest: TestGuest, nodeId: bigint, size: number) =>
   guest.send(Opcode.LISTXATTR, nodeId, [u32(size, 0)], Math.max(size, 8));
 
@@ -71,4 +75,71 @@ test("values that are cut short or too long are refused", (t) => {
   assert.equal(send(65537, Buffer.from("user.a\0abc")), "E2BIG");
   assert.equal(send(0, Buffer.from("\0")), "EINVAL");
   assert.equal(send(0, Buffer.from(`user.${"x".repeat(300)}\0`)), "ERANGE");
+});
+
+test("names are renamed by the rules, and what the rules hide is not there", { skip: needsRoot }, (t) => {
+  const { dir, guest } = serveDirectory(t, { xattrMap: parseXattrMap("/map/trusted./user.vm./") });
+  writeFileSync(join(dir, "file"), "");
+  const path = join(dir, "file");
+  const { nodeId } = guest.lookup(ROOT, "file");
+  assert.equal(set(guest, nodeId, "trusted.a", Buffer.from("1")).error, "");
+  hostSet(path, "trusted.b", "2");
+  hostSet(path, "user.c", "3");
+  assert.deepEqual(hostList(path), ["trusted.b", "user.c", "user.vm.trusted.a"]);
+  assert.equal(get(guest, nodeId, "trusted.a", 8).body.toString(), "1");
+  assert.equal(get(guest, nodeId, "trusted.b", 8).error, "ENODATA");
+
+  const shown = "trusted.a\0user.c\0";
+  assert.equal(list(guest, nodeId, 0).body.readUInt32LE(0), shown.length);
+  assert.equal(list(guest, nodeId, shown.length - 1).error, "ERANGE");
+  const names = list(guest, nodeId, shown.length).body.toString().split("\0").sort();
+  assert.deepEqual(names, ["", "trusted.a", "user.c"]);
+
+  assert.equal(set(guest, nodeId, "user.vm.trusted.a", Buffer.from("x")).error, "EPERM");
+  assert.equal(get(guest, nodeId, "user.vm.trusted.a", 8).error, "ENODATA");
+  assert.equal(remove(guest, nodeId, "user.vm.trusted.a").error, "EPERM");
+  assert.equal(set(guest, nodeId, `trusted.${"x".repeat(247)}`, Buffer.from("")).error, "ERANGE");
+  assert.equal(remove(guest, nodeId, "trusted.a").error, "");
+  assert.deepEqual(hostList(path), ["trusted.b", "user.c"]);
+});
+
+test("names that the rules do not support are unknown", (t) => {
+  const { dir, guest } = serveDirectory(t, {
+    xattrMap: parseXattrMap("/unsupported/all/user.a/user.a//ok/all///"),
+  });
+  writeFileSync(join(dir, "file"), "");
+  const { nodeId } = guest.lookup(ROOT, "file");
+  assert.equal(set(guest, nodeId, "user.a", Buffer.from("1")).error, "ENOTSUP");
+  assert.equal(get(guest, nodeId, "user.a", 8).error, "ENOTSUP");
+  assert.equal(remove(guest, nodeId, "user.a").error, "ENOTSUP");
+  assert.equal(set(guest, nodeId, "user.b", Buffer.from("1")).error, "");
+});
+
+test("on what can have none, a renamed attribute is unknown, not forbidden", { skip: needsRoot }, (t) => {
+  const { dir, guest } = serveDirectory(t, { xattrMap: parseXattrMap("/map/trusted./user.vm./") });
+  symlinkSync("nowhere", join(dir, "link"));
+  execFileSync("mkfifo", [join(dir, "fifo")]);
+  for (const name of ["link", "fifo"]) {
+    const { nodeId } = guest.lookup(ROOT, name);
+    assert.equal(set(guest, nodeId, "trusted.a", Buffer.from("1")).error, "ENOTSUP", name);
+    assert.equal(get(guest, nodeId, "trusted.a", 8).error, "ENODATA", name);
+    assert.equal(set(guest, nodeId, "user.a", Buffer.from("1")).error, "EPERM", name);
+  }
+});
+
+test("a guest that does not check ACLs sees none", { skip: needsRoot }, (t) => {
+  const { dir, guest } = serveDirectory(t);
+  const path = join(dir, "file");
+  writeFileSync(path, "");
+  // Version 2: user::rw-, user:1:r--, group::r--, mask::r--, other::---
+  const acl = Buffer.from(
+    "0200000001000600ffffffff020004000100000004000400ffffffff10000400ffffffff20000000ffffffff",
+    "hex",
+  );
+  hostSet(path, "system.posix_acl_access", acl.toString("latin1"));
+  assert.deepEqual(hostList(path), ["system.posix_acl_access"]);
+  const { nodeId } = guest.lookup(ROOT, "file");
+  assert.equal(list(guest, nodeId, 0).body.readUInt32LE(0), 0);
+  assert.equal(get(guest, nodeId, "system.posix_acl_access", 100).error, "ENOTSUP");
+  assert.equal(set(guest, nodeId, "system.posix_acl_access", acl).error, "ENOTSUP");
 });

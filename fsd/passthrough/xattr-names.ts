@@ -1,0 +1,51 @@
+import { addressOf } from "../../lib/sys/libc.js";
+import { FUSE_POSIX_ACL } from "../fuse/constants.js";
+import type { FuseRequest } from "../fuse/request.js";
+import { type FsdState, SESSION } from "../state.js";
+import { NameMap, Verdict } from "../xattr-map/name-map.js";
+
+export const ACL_ACCESS = Buffer.from("system.posix_acl_access");
+const ACLS = [ACL_ACCESS, Buffer.from("system.posix_acl_default")];
+const EVERYTHING = new Uint8Array(0);
+
+/** To a guest that does not check ACLs there must be none: what it shows as the group's permissions would be their mask. */
+const withoutAcls = new NameMap(
+  [
+    ...ACLS.map((match) => ({ match, exact: true, verdict: Verdict.unsupported })),
+    { match: EVERYTHING, verdict: Verdict.pass },
+  ],
+  [...ACLS.map((match) => ({ match, exact: true, show: false })), { match: EVERYTHING, show: true }],
+);
+
+/** The names of extended attributes on a device, by its rules and by what FUSE_INIT has settled. */
+export class XattrNames {
+  /** Address of the host's name after {@link toHost} said that it passes or is renamed, good until the next call. */
+  address = 0;
+  readonly #renamedAddress: number;
+
+  constructor(
+    private readonly state: FsdState,
+    private readonly map: NameMap,
+  ) {
+    this.#renamedAddress = addressOf(map.renamed);
+  }
+
+  /** What becomes of the guest's name: `length` bytes, and a NUL, at `offset` of the request. */
+  toHost(request: FuseRequest, offset: number, length: number): Verdict {
+    if (!this.#hasAcls && withoutAcls.toHost(request.bytes, offset, length) !== Verdict.pass)
+      return Verdict.unsupported;
+    const verdict = this.map.toHost(request.bytes, offset, length);
+    this.address = verdict === Verdict.renamed ? this.#renamedAddress : request.address + offset;
+    return verdict;
+  }
+
+  /** As {@link NameMap.listToGuest}. */
+  listToGuest(bytes: Uint8Array, offset: number, length: number): number {
+    const listed = this.map.listToGuest(bytes, offset, length);
+    return this.#hasAcls ? listed : withoutAcls.listToGuest(bytes, offset, listed);
+  }
+
+  get #hasAcls(): boolean {
+    return (this.state.session.getUint32(SESSION.flags, true) & FUSE_POSIX_ACL) !== 0;
+  }
+}
