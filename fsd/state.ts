@@ -1,13 +1,20 @@
 /**
  * Everything that a worker of kata-fsd must know to go on where another one stopped, as plain bytes: which inodes and handles
  * the guest holds, which mounts they are on, what is mapped into the DAX window, what INIT settled. The code that works on it
- * keeps nothing of its own that could not be made again from here. Descriptors are stored by number.
+ * keeps nothing of its own that could not be made again from here. Descriptors are stored by number; of an inode there need not be
+ * one, since its record says how it is opened again.
  *
  * Records have fixed offsets and never move, so that the memory can be shared between processes.
  */
 export interface FsdState {
   readonly session: DataView;
   readonly inodes: DataView;
+  /** One record for each {@link INODE_CHUNK.slots} records of `inodes`. */
+  readonly inodeChunks: DataView;
+  /** File handles that are too long for the record of their inode: a {@link EXTENTS} header, then units. */
+  readonly inodeExtents: DataView;
+  /** Slots of inodes whose descriptor is open for the time being, in the order in which they are looked at to make room. */
+  readonly openInodes: Int32Array<ArrayBuffer>;
   /** Heads of the hash chains of `inodes`: a slot number each, 0 for an empty chain. Their number is a power of two. */
   readonly inodeBuckets: Int32Array<ArrayBuffer>;
   readonly handles: DataView;
@@ -20,6 +27,7 @@ export interface FsdState {
 
 export interface StateLimits {
   readonly inodes: number;
+  readonly openInodes: number;
   readonly handles: number;
   readonly mounts: number;
   readonly devices: number;
@@ -34,20 +42,24 @@ export const SESSION = {
   minor: 4,
   flags: 8,
   flags2: 12,
-  /** First slot of the list of freed inodes, 0 if there is none; slots from `inodesUsed` on were never used. */
-  freeInode: 16,
-  inodesUsed: 20,
+  /** First of the chunks of inodes that have room, plus one; 0 if there is none. Chunks from `inodeChunksUsed` on were never used. */
+  inodeChunkWithRoom: 16,
+  inodeChunksUsed: 20,
   freeHandle: 24,
   handlesUsed: 28,
   /** `flags` as the guest offered them. */
   offeredFlags: 32,
+  /** Inodes whose descriptor is kept open until the guest forgets them. */
+  inodesKept: 36,
+  /** Where the search for a descriptor to close goes on in `openInodes`. */
+  openInodesHand: 40,
 } as const;
 
 /** One inode that the guest knows. The slot number is the low half of its node id. Slot 0 is unused, slot 1 the root. */
 export const INODE = {
-  bytes: 64,
-  /** The O_PATH descriptor, or -1 in a free slot. */
-  fd: 0,
+  bytes: 96,
+  /** Bits of InodeFlag in passthrough/inode-table.ts; 0 in a free slot. */
+  flags: 0,
   /** High half of the node id: counts how often the slot was reused, so that no node id comes back. */
   sequence: 4,
   inodeLow: 8,
@@ -57,16 +69,61 @@ export const INODE = {
   mount: 20,
   /** float64: how many references the guest holds, taken back by FORGET. */
   lookups: 24,
-  /** Next slot of the hash chain or of the free list. */
+  /** Next slot of the hash chain, or of the chunk's list of freed slots. */
   next: 32,
   /** S_IFREG and so on. */
   type: 36,
+  /** The O_PATH descriptor, plus one; 0 if none is open. */
+  fdPlusOne: 40,
   /** Descriptor for reading without a handle, plus one; 0 if there is none. */
-  readFdPlusOne: 40,
-  /** The change time that the guest's cached pages are not older than, if `changedIsSettled` is 1. */
-  changedSeconds: 44,
-  changedNanoseconds: 48,
-  changedIsSettled: 52,
+  readFdPlusOne: 44,
+  /** The change time that the guest's cached pages are not older than, if InodeFlag.changeIsSettled says so. */
+  changedSeconds: 48,
+  changedNanoseconds: 52,
+  /** When the inode was made, if InodeFlag.hasBirth says so. */
+  bornSeconds: 56,
+  bornNanoseconds: 60,
+  /** The request that used the descriptor last. */
+  usedBy: 64,
+  /** uint16: the type of the file handle, or LOCATOR_IS_NAME; and the length of what follows, 0 if nothing does. */
+  locatorType: 68,
+  locatorLength: 70,
+  /** How the inode is opened again: the handle, or a NAME_LOCATOR; what is longer than this has its unit of `inodeExtents` here. */
+  locator: 72,
+  locatorInlineBytes: 24,
+} as const;
+
+/** In place of a file handle's type: the inode is found by a name, see {@link NAME_LOCATOR}. */
+export const LOCATOR_IS_NAME = 0xffff;
+
+/** The directory that an inode was found in, and the name that it had there, with a NUL. */
+export const NAME_LOCATOR = { parent: 0, parentSequence: 4, name: 8 } as const;
+
+/** So many records of inodes that their memory, whole pages, can be given back when all of them are free. */
+export const INODE_CHUNK = {
+  slots: 2048,
+  bytes: 24,
+  /** Slots in use. */
+  live: 0,
+  /** First slot of the list of freed ones, 0 if there is none; the slots from `used` on are untouched. */
+  free: 4,
+  used: 8,
+  /** Sequence of slots that are untouched; and what comes after the highest sequence of all that were used since. */
+  sequence: 12,
+  nextSequence: 16,
+  /** Next chunk that has room, plus one; 0 at the end of the list; NOT_LISTED in a chunk that is full. */
+  next: 20,
+} as const;
+
+/** Memory in pieces of several units: a list of free pieces for each number of units, and behind `used` what was never taken. */
+export const EXTENTS = {
+  /** Of the header, and of a unit. Unit numbers count from the header, which is unit 0. */
+  unitBytes: 64,
+  used: 0,
+  live: 4,
+  /** First free pieces: of one unit, of two, and so on. */
+  free: 8,
+  unitsMax: 5,
 } as const;
 
 /** One open file or directory. The slot number is the low half of the guest's file handle. Slot 0 is unused. */
@@ -94,6 +151,8 @@ export const MOUNT = {
   flags: 12,
   /** Which exports it is in: a zone of passthrough/export-tree.ts. */
   zone: 16,
+  /** A descriptor of the mount, which file handles are opened by, plus one; 0 if there is none. */
+  fdPlusOne: 20,
 } as const;
 
 export const DEVICE = { bytes: 8, major: 0, minor: 4 } as const;
@@ -111,10 +170,14 @@ export const DAX_RANGE = {
 
 /** Memory that was never touched costs nothing: the kernel gives zeroed pages at the first write. */
 export function createFsdState(limits: StateLimits): FsdState {
+  const chunks = Math.ceil(limits.inodes / INODE_CHUNK.slots);
   const buckets = 2 ** Math.ceil(Math.log2(limits.inodes));
   return {
     session: new DataView(new ArrayBuffer(SESSION.bytes)),
-    inodes: new DataView(new ArrayBuffer(limits.inodes * INODE.bytes)),
+    inodes: new DataView(new ArrayBuffer(chunks * INODE_CHUNK.slots * INODE.bytes)),
+    inodeChunks: new DataView(new ArrayBuffer(chunks * INODE_CHUNK.bytes)),
+    inodeExtents: new DataView(new ArrayBuffer((1 + limits.inodes) * EXTENTS.unitBytes)),
+    openInodes: new Int32Array(limits.openInodes),
     inodeBuckets: new Int32Array(buckets),
     handles: new DataView(new ArrayBuffer(limits.handles * HANDLE.bytes)),
     mounts: new DataView(new ArrayBuffer(limits.mounts * MOUNT.bytes)),

@@ -137,6 +137,7 @@ class FuseServerImpl implements FuseServer {
     if (operation === undefined) return -Errno.ENOSYS;
     if (opcode !== Opcode.INIT && !this.#isInitialised) return -Errno.ENOTCONN;
     this.#reply.bodyIsInPlace = false;
+    this.#fs.beginRequest();
     try {
       return operation(this.#fs, this.#request, this.#reply);
     } catch (error) {

@@ -1,19 +1,9 @@
 import { openSync } from "node:fs";
 import { ThreadCredentials } from "../../lib/sys/credentials.js";
-import { Errno } from "../../lib/sys/errno.js";
-import {
-  close,
-  fstatfs,
-  O_CLOEXEC,
-  O_DIRECTORY,
-  O_NOFOLLOW,
-  O_PATH,
-  openat,
-  S_IFREG,
-  ST_RDONLY,
-} from "../../lib/sys/file.js";
+import { SysError } from "../../lib/sys/errno.js";
+import { close, O_CLOEXEC, O_DIRECTORY, O_PATH, S_IFDIR, S_IFREG } from "../../lib/sys/file.js";
 import { Iovecs } from "../../lib/sys/iovec.js";
-import { addressOf, check, lastErrno } from "../../lib/sys/libc.js";
+import { lastErrno } from "../../lib/sys/libc.js";
 import { descriptorLimit } from "../../lib/sys/resource-limit.js";
 import { Statx } from "../../lib/sys/statx.js";
 import type { ShmemWindow } from "../../lib/vhost-user/shmem.js";
@@ -35,10 +25,10 @@ import type { ExportPolicy } from "./export-policy.js";
 import { ExportTree, ROOT_ZONE } from "./export-tree.js";
 import { HandleTable } from "./handle-table.js";
 import type { IdMap } from "./id-map.js";
-import { InodeDescriptors } from "./inode-descriptors.js";
 import { guestInodeHigh } from "./inode-number.js";
-import { InodeTable, ROOT_SLOT } from "./inode-table.js";
-import { MountFlag, MountTable } from "./mount-table.js";
+import { InodeStore } from "./inode-store.js";
+import { type InodeTable, ROOT_SLOT } from "./inode-table.js";
+import { MountFlag, type MountTable } from "./mount-table.js";
 import { ProcPath } from "./proc-path.js";
 import { ReadDescriptors } from "./read-descriptors.js";
 import type { SharePolicy } from "./share-policy.js";
@@ -58,14 +48,16 @@ export interface NameSource {
 
 /** Descriptors that the process needs for itself: sockets, guest memory, eventfds. */
 const RESERVED_DESCRIPTORS = 1024;
-const INODES_MAX = 1 << 18;
+/** At a hundred bytes each; the guest's kernel needs ten times that for an inode that it knows. */
+const INODES_MAX = 1 << 22;
+/** Descriptors of inodes that are open because they were used of late. */
+const OPEN_INODES_MAX = 1024;
+const OPEN_INODES_MIN = 16;
+/** Inodes that keep a descriptor: deleted ones that the guest still knows, and those on file systems without file handles. */
+const KEPT_INODES_MAX = 1 << 18;
 const HANDLES_MAX = 1 << 16;
 const MOUNTS_MAX = 4096;
 const DEVICES_MAX = 4096;
-
-/** `f_flags` in struct statfs. */
-const STATFS_FLAGS_OFFSET = 80;
-const STATFS_BYTES = 120;
 
 /**
  * A directory tree of the host as the guest sees it: the tables of what the guest holds, and the steps that many operations
@@ -83,7 +75,6 @@ export class FileSystem {
   readonly dax: DaxWindow | null;
   readonly credentials = ThreadCredentials.ofThisThread();
   readonly procPath: ProcPath;
-  readonly descriptors: InodeDescriptors;
   readonly readDescriptors: ReadDescriptors;
   readonly xattrNames: XattrNames;
   readonly metrics: FsdMetrics;
@@ -93,6 +84,7 @@ export class FileSystem {
   readonly statx = new Statx();
   readonly iovecs = new Iovecs();
 
+  readonly #store: InodeStore;
   readonly #isStatic: boolean;
   readonly #mapsEverything: boolean;
 
@@ -101,22 +93,30 @@ export class FileSystem {
     const descriptors = Math.max(256, descriptorLimit().soft - RESERVED_DESCRIPTORS);
     this.state = createFsdState({
       // Two devices in a process share its descriptors: neither may take more than half.
-      inodes: Math.min(INODES_MAX, Math.floor(descriptors * 0.4)),
-      handles: Math.min(HANDLES_MAX, Math.floor(descriptors * 0.1)),
+      inodes: INODES_MAX,
+      openInodes: Math.max(OPEN_INODES_MIN, Math.min(OPEN_INODES_MAX, Math.floor(descriptors * 0.05))),
+      handles: Math.min(HANDLES_MAX, Math.floor(descriptors * 0.15)),
       mounts: MOUNTS_MAX,
       devices: DEVICES_MAX,
       daxRanges: options.window === null ? 0 : Math.floor(options.window.lengthBytes / DAX_RANGE_BYTES),
     });
-    this.inodes = new InodeTable(this.state);
     this.handles = new HandleTable(this.state);
-    this.mounts = new MountTable(this.state);
     this.metrics = options.metrics;
     this.uids = options.uids;
     this.gids = options.gids;
     this.procPath = new ProcPath();
-    this.descriptors = new InodeDescriptors(this.inodes, this.procPath);
-    this.readDescriptors = new ReadDescriptors(this.inodes, this.descriptors);
     this.xattrNames = new XattrNames(this.state, options.xattrMap ?? NameMap.identity());
+    this.#store = new InodeStore(
+      this.state,
+      this.statx,
+      this.procPath,
+      options.metrics,
+      options.inodeFileHandles,
+      Math.min(KEPT_INODES_MAX, Math.floor(descriptors * 0.25)),
+    );
+    this.inodes = this.#store.inodes;
+    this.mounts = this.#store.mounts;
+    this.readDescriptors = new ReadDescriptors(this.inodes, this.#store.descriptors);
     const dax = options.window === null ? "never" : options.dax;
     this.exports = new ExportTree(options.exports, { ...options, dax });
     this.#isStatic = this.exports.every(({ isImmutable }) => isImmutable);
@@ -130,11 +130,8 @@ export class FileSystem {
       typeof options.root === "number"
         ? options.root
         : openSync(options.root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    check(this.statx.readFd(rootFd), "statx", String(options.root));
-    const mount = this.mounts.insert(this.statx, ROOT_ZONE, mountFlags(rootFd));
-    this.mounts.count(mount, 1);
-    const slot = this.inodes.insert(rootFd, this.statx, mount, this.mounts.device(this.statx, 0));
-    if (slot !== ROOT_SLOT) throw new RangeError("the inode table is not empty");
+    const result = this.#store.enterRoot(rootFd, ROOT_ZONE);
+    if (result < 0) throw SysError.fromErrno(-result, "open_by_handle_at", String(options.root));
   }
 
   /** Drops all that the guest holds but the root. */
@@ -142,8 +139,8 @@ export class FileSystem {
     for (let slot = 1; slot < this.handles.used; slot++) {
       if (this.handles.fd(slot) >= 0) this.closeHandle(slot);
     }
-    for (let slot = ROOT_SLOT + 1; slot < this.inodes.used; slot++) {
-      if (this.inodes.fd(slot) >= 0) this.#dropInode(slot);
+    for (let slot = this.inodes.next(ROOT_SLOT); slot !== 0; slot = this.inodes.next(slot)) {
+      this.#dropInode(slot);
     }
     this.dax?.reset();
     this.state.session.setUint32(SESSION.initialised, 0, true);
@@ -154,6 +151,11 @@ export class FileSystem {
     this.reset();
     this.#dropInode(ROOT_SLOT);
     this.procPath.close();
+  }
+
+  /** Descriptors that {@link pathFd} gave out before may be closed from now on. */
+  beginRequest(): void {
+    this.#store.descriptors.beginRequest();
   }
 
   /** The slot of the inode that the request is about, or 0 if the guest does not hold it. */
@@ -209,12 +211,12 @@ export class FileSystem {
    * closed by the caller. @returns -errno if there is none: ESTALE if the object is gone, ENFILE if there are too many.
    */
   pathFd(slot: number): number {
-    return this.descriptors.pathFd(slot);
+    return this.#store.descriptors.pathFd(slot);
   }
 
   /** Address of a path of the inode, for calls that take one; the next call overwrites it. @returns -errno like {@link pathFd}. */
   path(slot: number): number {
-    const fd = this.descriptors.pathFd(slot);
+    const fd = this.#store.descriptors.pathFd(slot);
     return fd < 0 ? fd : this.procPath.path(fd);
   }
 
@@ -223,12 +225,12 @@ export class FileSystem {
    * @returns a descriptor that the caller closes, or -errno
    */
   open(slot: number, flags: number): number {
-    return this.descriptors.open(slot, flags);
+    return this.#store.descriptors.open(slot, flags);
   }
 
   /** Fills {@link statx} with the inode's attributes. @returns 0, or -errno. */
   stat(slot: number): number {
-    const fd = this.descriptors.pathFd(slot);
+    const fd = this.#store.descriptors.pathFd(slot);
     if (fd < 0) return fd;
     return this.statx.readFd(fd) < 0 ? -lastErrno() : 0;
   }
@@ -238,19 +240,7 @@ export class FileSystem {
    * @returns the slot, or -errno.
    */
   lookup(parent: number, source: NameSource, offset: number): number {
-    const parentFd = this.descriptors.pathFd(parent);
-    if (parentFd < 0) return parentFd;
-    const nameAddress = source.address + offset;
-    if (this.statx.readName(parentFd, nameAddress) < 0) return -lastErrno();
-    // The descriptor in a slot keeps its inode from being reused: equal numbers are the same object, with no need to open it.
-    const zone = this.childZone(parent, source, offset);
-    const known = this.#findInode(this.mounts.find(this.statx, zone, this.inodes.mount(parent)), parent);
-    if (known > 0) {
-      this.inodes.setLookups(known, this.inodes.lookups(known) + 1);
-      return known;
-    }
-    const fd = openat(parentFd, nameAddress, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
-    return fd < 0 ? -lastErrno() : this.#enter(fd, parent, zone);
+    return this.#store.lookup(parent, source.address + offset, this.childZone(parent, source, offset));
   }
 
   /**
@@ -258,28 +248,33 @@ export class FileSystem {
    * @param near the slot of its parent @param zone its own @returns the slot, or -errno.
    */
   adopt(fd: number, near: number, zone: number): number {
-    const pathFd = openat(this.procPath.dir, this.procPath.name(fd), O_PATH | O_CLOEXEC, 0);
-    return pathFd < 0 ? -lastErrno() : this.#enter(pathFd, near, zone);
+    return this.#store.adopt(fd, near, zone);
   }
 
-  /** Like {@link adopt}, with an O_PATH descriptor that is taken over. */
-  #enter(fd: number, near: number, zone: number): number {
-    if (this.statx.readFd(fd) < 0) return this.#refuse(fd, lastErrno());
-    let mount = this.mounts.find(this.statx, zone, this.inodes.mount(near));
-    let slot = this.#findInode(mount, near);
-    if (slot > 0) {
-      close(fd);
-    } else {
-      if (mount < 0) mount = this.mounts.insert(this.statx, zone, mountFlags(fd));
-      const device = this.mounts.device(this.statx, this.inodes.device(near));
-      if (mount < 0 || device < 0) return this.#refuse(fd, Errno.ENFILE);
-      slot = this.inodes.insert(fd, this.statx, mount, device);
-      if (slot === 0) return this.#refuse(fd, Errno.ENFILE);
-      this.mounts.count(mount, 1);
-      this.metrics.inodesLive++;
-    }
-    this.inodes.setLookups(slot, this.inodes.lookups(slot) + 1);
-    return slot;
+  /**
+   * To be called before the name at `offset` of `source` is taken from what has it: an inode that the guest knows stays usable
+   * without a name. Takes {@link statx}.
+   * @returns its slot, to be given to {@link keptName} if the name stays after all; 0 if there is nothing to do; or -errno: ENFILE if the
+   * guest knows too many inodes without names.
+   */
+  losesName(parent: number, source: NameSource, offset: number): number {
+    const slot = this.#store.findKnown(
+      parent,
+      source.address + offset,
+      this.childZone(parent, source, offset),
+    );
+    if (slot === 0 || (this.statx.type !== S_IFDIR && this.statx.linkCount > 1)) return 0;
+    return this.keep(slot) || slot;
+  }
+
+  /** The name was not taken. */
+  keptName(slot: number): void {
+    if (slot > 0) this.#store.descriptors.unkeep(slot);
+  }
+
+  /** Keeps an inode that has no name, or will have none, usable until the guest forgets it. @returns 0, or -errno. */
+  keep(slot: number): number {
+    return this.#store.descriptors.keep(slot);
   }
 
   /** Takes back `count` references of the guest. */
@@ -327,30 +322,8 @@ export class FileSystem {
     writeAttr(view, offset, statx, statx.inodeLow, high, uid, gid, isDax ? FUSE_ATTR_DAX : 0);
   }
 
-  /** The slot of the inode that {@link statx} describes on the mount of that index, or 0. */
-  #findInode(mount: number, near: number): number {
-    if (mount < 0) return 0;
-    const device = this.mounts.device(this.statx, this.inodes.device(near));
-    return device < 0 ? 0 : this.inodes.find(this.statx, mount, device);
-  }
-
   #dropInode(slot: number): void {
     this.readDescriptors.drop(slot);
-    close(this.inodes.fd(slot));
-    this.mounts.count(this.inodes.mount(slot), -1);
-    this.inodes.remove(slot);
-    if (slot !== ROOT_SLOT) this.metrics.inodesLive--;
+    this.#store.drop(slot);
   }
-
-  #refuse(fd: number, errno: number): number {
-    close(fd);
-    return -errno;
-  }
-}
-
-/** Finds out about a mount by anything on it. */
-function mountFlags(fd: number): number {
-  const statfs = new DataView(new ArrayBuffer(STATFS_BYTES));
-  if (fstatfs(fd, addressOf(statfs)) < 0) return 0;
-  return (statfs.getUint32(STATFS_FLAGS_OFFSET, true) & ST_RDONLY) !== 0 ? MountFlag.readOnly : 0;
 }

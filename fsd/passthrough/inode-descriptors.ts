@@ -1,28 +1,174 @@
-import { O_CLOEXEC, openat } from "../../lib/sys/file.js";
+import { Errno } from "../../lib/sys/errno.js";
+import { close, O_CLOEXEC, O_NOFOLLOW, O_PATH, openat } from "../../lib/sys/file.js";
+import type { FileHandle } from "../../lib/sys/file-handle.js";
 import { lastErrno } from "../../lib/sys/libc.js";
-import type { InodeTable } from "./inode-table.js";
+import { Statx } from "../../lib/sys/statx.js";
+import { type FsdState, SESSION } from "../state.js";
+import type { InodeLocators } from "./inode-locators.js";
+import { InodeFlag, type InodeTable } from "./inode-table.js";
+import type { MountTable } from "./mount-table.js";
 import type { ProcPath } from "./proc-path.js";
 
-/** Descriptors of the inodes that the guest knows. */
+/**
+ * Descriptors of the inodes that the guest knows. However many inodes those are, only so many descriptors are open: one that was
+ * not used for long is closed, and opened again by the inode's file handle. An inode that could not be opened again keeps its descriptor.
+ */
 export class InodeDescriptors {
+  readonly #session: DataView;
+  /** Slots whose descriptor may be closed; 0 where there is none. */
+  readonly #open: Int32Array;
+  /** What an inode looks like that was opened again. */
+  readonly #statx = new Statx();
+  #request = 1;
+
+  /** @param keptMax most inodes that keep their descriptor @param handle overwritten by each call */
   constructor(
+    state: FsdState,
     private readonly inodes: InodeTable,
+    private readonly locators: InodeLocators,
+    private readonly mounts: MountTable,
     private readonly procPath: ProcPath,
-  ) {}
+    private readonly handle: FileHandle,
+    private readonly keptMax: number,
+  ) {
+    this.#session = state.session;
+    this.#open = state.openInodes;
+  }
+
+  /** The descriptors that were given out for the last request may be closed from now on. */
+  beginRequest(): void {
+    this.#request = (this.#request + 1) >>> 0;
+  }
 
   /**
    * An O_PATH descriptor of the inode, which stays the table's and is good until the end of the request.
-   * @returns -errno if there is none
+   * @returns -errno if there is none: ESTALE if the object is gone
    */
   pathFd(slot: number): number {
-    return this.inodes.fd(slot);
+    let fd = this.inodes.fd(slot);
+    if (fd < 0) {
+      fd = this.#reopen(slot);
+      if (fd < 0) return fd;
+      this.hold(slot, fd);
+    }
+    this.inodes.setUsedBy(slot, this.#request);
+    this.inodes.setFlag(slot, InodeFlag.isReferenced);
+    return fd;
   }
 
   /** Opens a regular file or a directory. @returns a descriptor that the caller closes, or -errno */
   open(slot: number, flags: number): number {
-    const pathFd = this.pathFd(slot);
-    if (pathFd < 0) return pathFd;
-    const fd = openat(this.procPath.dir, this.procPath.name(pathFd), flags | O_CLOEXEC, 0);
+    let fd: number;
+    if (this.inodes.fd(slot) < 0 && this.inodes.hasFlag(slot, InodeFlag.isVerified)) {
+      this.locators.getHandle(slot, this.handle);
+      fd = this.handle.open(this.mounts.fd(this.inodes.mount(slot)), flags);
+    } else {
+      const pathFd = this.pathFd(slot);
+      if (pathFd < 0) return pathFd;
+      fd = openat(this.procPath.dir, this.procPath.name(pathFd), flags | O_CLOEXEC, 0);
+    }
     return fd < 0 ? -lastErrno() : fd;
+  }
+
+  /** Takes over `fd`, an O_PATH descriptor of an inode that can be opened again, until its place is wanted. */
+  hold(slot: number, fd: number): void {
+    const place = this.#makeRoom();
+    this.#open[place] = slot;
+    this.inodes.setFd(slot, fd);
+  }
+
+  /**
+   * Keeps the inode's descriptor open until the guest forgets it: it is about to lose its name, or cannot be opened again.
+   * @param fd an O_PATH descriptor to take over, or -1 to use the one that {@link pathFd} gives
+   * @returns 0, or -errno: ENFILE if too many are kept; then `fd` is still the caller's
+   */
+  keep(slot: number, fd = -1): number {
+    if (this.inodes.hasFlag(slot, InodeFlag.isKept)) return 0;
+    if (this.kept >= this.keptMax) return -Errno.ENFILE;
+    if (fd < 0) {
+      const own = this.pathFd(slot);
+      if (own < 0) return own;
+      this.#leaveRing(slot);
+    } else {
+      this.inodes.setFd(slot, fd);
+    }
+    this.inodes.setFlag(slot, InodeFlag.isKept);
+    this.kept++;
+    return 0;
+  }
+
+  /** Takes back {@link keep} for an inode that can be opened again after all. */
+  unkeep(slot: number): void {
+    if (!this.inodes.hasFlag(slot, InodeFlag.isKept) || !this.locators.hasHandle(slot)) return;
+    this.inodes.clearFlag(slot, InodeFlag.isKept);
+    this.kept--;
+    this.hold(slot, this.inodes.fd(slot));
+  }
+
+  /** The inode leaves the table. */
+  drop(slot: number): void {
+    const fd = this.inodes.fd(slot);
+    if (fd < 0) return;
+    close(fd);
+    this.inodes.setFd(slot, -1);
+    if (this.inodes.hasFlag(slot, InodeFlag.isKept)) this.kept--;
+    else this.#leaveRing(slot);
+  }
+
+  /** How many inodes keep their descriptor. */
+  get kept(): number {
+    return this.#session.getUint32(SESSION.inodesKept, true);
+  }
+  private set kept(count: number) {
+    this.#session.setUint32(SESSION.inodesKept, count, true);
+  }
+
+  /** Opens the inode by its handle and looks whether it is what the guest was told. @returns a descriptor, or -errno */
+  #reopen(slot: number): number {
+    if (!this.locators.hasHandle(slot)) return -Errno.ESTALE;
+    this.locators.getHandle(slot, this.handle);
+    const fd = this.handle.open(this.mounts.fd(this.inodes.mount(slot)), O_PATH | O_NOFOLLOW);
+    if (fd < 0) return -lastErrno();
+    if (this.inodes.hasFlag(slot, InodeFlag.isVerified)) return fd;
+    // Number and handle were asked for by name, one after the other: someone on the host may have changed what has the name.
+    const result = this.#statx.readFd(fd) < 0 ? -lastErrno() : 0;
+    if (result === 0 && this.inodes.isLike(slot, this.#statx)) {
+      this.inodes.setFlag(slot, InodeFlag.isVerified);
+      this.inodes.noteExists(slot);
+      return fd;
+    }
+    close(fd);
+    return result === 0 ? -Errno.ESTALE : result;
+  }
+
+  /** A free place among the open ones; a descriptor that was not used of late is closed for it. */
+  #makeRoom(): number {
+    const open = this.#open;
+    let hand = this.#session.getUint32(SESSION.openInodesHand, true);
+    // Two rounds: the first one may find only descriptors that were used since the one before.
+    for (let tries = 0; tries < 2 * open.length; tries++) {
+      const place = hand;
+      hand = hand + 1 === open.length ? 0 : hand + 1;
+      const slot = open[place] ?? 0;
+      if (slot !== 0) {
+        if (this.inodes.usedBy(slot) === this.#request) continue;
+        if (this.inodes.hasFlag(slot, InodeFlag.isReferenced)) {
+          this.inodes.clearFlag(slot, InodeFlag.isReferenced);
+          continue;
+        }
+        // While it is open it is what was entered.
+        this.inodes.noteExists(slot);
+        close(this.inodes.fd(slot));
+        this.inodes.setFd(slot, -1);
+      }
+      this.#session.setUint32(SESSION.openInodesHand, hand, true);
+      return place;
+    }
+    throw new RangeError("one request uses more inodes than may be open");
+  }
+
+  #leaveRing(slot: number): void {
+    const place = this.#open.indexOf(slot);
+    if (place >= 0) this.#open[place] = 0;
   }
 }

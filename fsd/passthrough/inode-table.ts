@@ -1,47 +1,69 @@
 import type { Statx } from "../../lib/sys/statx.js";
 import { FUSE_ROOT_ID } from "../fuse/constants.js";
-import { type FsdState, INODE, SESSION } from "../state.js";
+import { type FsdState, INODE, INODE_CHUNK } from "../state.js";
+import { InodeSlots } from "./inode-slots.js";
 
 /** The slot of the root directory, whose node id FUSE fixes. */
 export const ROOT_SLOT = FUSE_ROOT_ID;
 
-/** The coarsest change times that file systems keep, in seconds. */
-const CHANGE_TIME_GRANULARITY_S = 2;
+/** The coarsest times that file systems keep, in seconds. */
+const TIME_GRANULARITY_S = 2;
+
+/** What is true of an inode of the table. Bits, stored with it. */
+export const InodeFlag = {
+  used: 1 << 0,
+  /** Its descriptor stays open until the guest forgets it. */
+  isKept: 1 << 1,
+  /** Its descriptor was used since the search for one to close came by. */
+  isReferenced: 1 << 2,
+  hasBirth: 1 << 3,
+  /** It existed when the time of its birth was past: an inode with its number and its birth time is it, and not a later one. */
+  birthIsSettled: 1 << 4,
+  changeIsSettled: 1 << 5,
+  /** It was opened by its locator once, and proved to be what was looked up. */
+  isVerified: 1 << 6,
+} as const;
+
+/** How what statx(2) describes compares with an inode of the same number on the same mount. */
+export type Likeness = "same" | "other" | "unsure";
 
 /**
- * The inodes that the guest knows, found by node id and by identity (mount, file system, inode number). An O_PATH descriptor
- * in each slot keeps inode and mount alive, so neither number can come to mean something else while it is in the table.
+ * The inodes that the guest knows, found by node id and by identity: mount, file system, inode number, and what tells an inode from an
+ * earlier one with its number.
  *
  * A slot is a number from 1; 0 stands for "none".
  */
 export class InodeTable {
-  readonly #session: DataView;
+  readonly #slots: InodeSlots;
   readonly #records: DataView;
   readonly #buckets: Int32Array;
-  readonly #capacity: number;
 
   constructor(state: FsdState) {
-    this.#session = state.session;
+    this.#slots = new InodeSlots(state);
     this.#records = state.inodes;
     this.#buckets = state.inodeBuckets;
-    this.#capacity = state.inodes.byteLength / INODE.bytes;
-    if (this.used === 0) this.used = 1;
   }
 
   /** The slot of a node id, or 0 if the guest does not hold it (any more). */
   slotOf(nodeIdLow: number, nodeIdHigh: number): number {
-    if (nodeIdLow === 0 || nodeIdLow >= this.used) return 0;
+    if (nodeIdLow === 0 || nodeIdLow >= this.#slots.end) return 0;
     const record = nodeIdLow * INODE.bytes;
-    if (this.#records.getInt32(record + INODE.fd, true) < 0) return 0;
+    if (this.#records.getUint32(record + INODE.flags, true) === 0) return 0;
     return this.#records.getUint32(record + INODE.sequence, true) === nodeIdHigh ? nodeIdLow : 0;
   }
 
-  /** The slot of the object that `statx` describes, or 0. */
-  find(statx: Statx, mount: number, device: number): number {
+  /**
+   * The slot of an inode with the number that `statx` tells, or 0. There may be several: one that is deleted and kept, and a later one.
+   * @param after the last one found, 0 for the first
+   */
+  find(statx: Statx, mount: number, device: number, after = 0): number {
     const records = this.#records;
     const low = statx.inodeLow;
     const high = statx.inodeHigh;
-    let slot = this.#buckets[this.#bucketOf(low, high, mount)] ?? 0;
+    let slot =
+      after === 0
+        ? (this.#buckets[this.#bucketOf(low, high, mount)] ?? 0)
+        : records.getUint32(after * INODE.bytes + INODE.next, true);
     while (slot !== 0) {
       const record = slot * INODE.bytes;
       if (
@@ -57,24 +79,46 @@ export class InodeTable {
     return 0;
   }
 
-  /** Takes over `fd`, an O_PATH descriptor of the object that `statx` describes. @returns its slot, or 0 if the table is full. */
-  insert(fd: number, statx: Statx, mount: number, device: number): number {
-    const records = this.#records;
-    let slot = this.#session.getUint32(SESSION.freeInode, true);
-    if (slot !== 0) {
-      this.#session.setUint32(
-        SESSION.freeInode,
-        records.getUint32(slot * INODE.bytes + INODE.next, true),
-        true,
-      );
-    } else {
-      slot = this.used;
-      if (slot >= this.#capacity) return 0;
-      this.used = slot + 1;
+  /** Whether an inode that {@link find} found is the one that `statx` describes. */
+  compare(slot: number, statx: Statx): Likeness {
+    const record = slot * INODE.bytes;
+    // An inode with an open descriptor exists, and nothing else has its number.
+    if (this.#records.getInt32(record + INODE.fdPlusOne, true) !== 0) return "same";
+    if (this.type(slot) !== statx.type) return "other";
+    const flags = this.#records.getUint32(record + INODE.flags, true);
+    if ((flags & InodeFlag.hasBirth) === 0 || !statx.hasBirth) return "unsure";
+    if (
+      this.#records.getUint32(record + INODE.bornSeconds, true) !== statx.bornLow ||
+      this.#records.getUint32(record + INODE.bornNanoseconds, true) !== statx.bornNanoseconds
+    ) {
+      return "other";
     }
+    return (flags & InodeFlag.birthIsSettled) !== 0 ? "same" : "unsure";
+  }
+
+  /** Whether an inode that was opened again is what was entered, as far as `statx` tells. */
+  isLike(slot: number, statx: Statx): boolean {
+    const record = slot * INODE.bytes;
+    const records = this.#records;
+    const hasBirth = this.hasFlag(slot, InodeFlag.hasBirth);
+    return (
+      records.getUint32(record + INODE.inodeLow, true) === statx.inodeLow &&
+      records.getUint32(record + INODE.inodeHigh, true) === statx.inodeHigh &&
+      records.getUint32(record + INODE.type, true) === statx.type &&
+      (!hasBirth ||
+        (records.getUint32(record + INODE.bornSeconds, true) === statx.bornLow &&
+          records.getUint32(record + INODE.bornNanoseconds, true) === statx.bornNanoseconds))
+    );
+  }
+
+  /** Enters the object that `statx` describes. @returns its slot, or 0 if the table is full. */
+  insert(statx: Statx, mount: number, device: number): number {
+    const records = this.#records;
+    const slot = this.#slots.take();
+    if (slot === 0) return 0;
     const record = slot * INODE.bytes;
     const bucket = this.#bucketOf(statx.inodeLow, statx.inodeHigh, mount);
-    records.setInt32(record + INODE.fd, fd, true);
+    records.setUint32(record + INODE.flags, InodeFlag.used | (statx.hasBirth ? InodeFlag.hasBirth : 0), true);
     records.setUint32(record + INODE.inodeLow, statx.inodeLow, true);
     records.setUint32(record + INODE.inodeHigh, statx.inodeHigh, true);
     records.setUint32(record + INODE.device, device, true);
@@ -82,13 +126,18 @@ export class InodeTable {
     records.setFloat64(record + INODE.lookups, 0, true);
     records.setUint32(record + INODE.next, this.#buckets[bucket] ?? 0, true);
     records.setUint32(record + INODE.type, statx.type, true);
+    records.setInt32(record + INODE.fdPlusOne, 0, true);
+    records.setUint32(record + INODE.usedBy, 0, true);
     records.setInt32(record + INODE.readFdPlusOne, 0, true);
-    records.setUint32(record + INODE.changedIsSettled, 0, true);
+    records.setUint32(record + INODE.bornSeconds, statx.bornLow, true);
+    records.setUint32(record + INODE.bornNanoseconds, statx.bornNanoseconds, true);
+    records.setUint16(record + INODE.locatorLength, 0, true);
     this.#buckets[bucket] = slot;
+    this.noteExists(slot);
     return slot;
   }
 
-  /** Frees a slot. The caller closes its descriptors first. */
+  /** Frees a slot. The caller closes its descriptors, and gives back its locator, first. */
   remove(slot: number): void {
     const records = this.#records;
     const record = slot * INODE.bytes;
@@ -111,27 +160,58 @@ export class InodeTable {
         previous = candidate;
       }
     }
-    records.setInt32(record + INODE.fd, -1, true);
-    records.setUint32(record + INODE.sequence, records.getUint32(record + INODE.sequence, true) + 1, true);
-    records.setUint32(record + INODE.next, this.#session.getUint32(SESSION.freeInode, true), true);
-    this.#session.setUint32(SESSION.freeInode, slot, true);
+    this.#slots.give(slot);
   }
 
-  /** One more than the highest slot that was ever used. */
-  get used(): number {
-    return this.#session.getUint32(SESSION.inodesUsed, true);
+  /** The first slot in use behind `slot`, or 0. */
+  next(slot: number): number {
+    const end = this.#slots.end;
+    for (let candidate = slot + 1; candidate < end; candidate++) {
+      if (this.#slots.isEmptyChunk(candidate))
+        candidate += INODE_CHUNK.slots - (candidate % INODE_CHUNK.slots);
+      if (candidate < end && this.hasFlag(candidate, InodeFlag.used)) return candidate;
+    }
+    return 0;
   }
-  private set used(count: number) {
-    this.#session.setUint32(SESSION.inodesUsed, count, true);
+
+  /** Notes that the inode is known to exist just now, which counts once its birth time is past. */
+  noteExists(slot: number): void {
+    const record = slot * INODE.bytes;
+    const flags = this.#records.getUint32(record + INODE.flags, true);
+    if ((flags & InodeFlag.birthIsSettled) !== 0 || (flags & InodeFlag.hasBirth) === 0) return;
+    const born = this.#records.getUint32(record + INODE.bornSeconds, true);
+    if (born + TIME_GRANULARITY_S < Date.now() / 1000) this.setFlag(slot, InodeFlag.birthIsSettled);
+  }
+
+  hasFlag(slot: number, flag: number): boolean {
+    return (this.#records.getUint32(slot * INODE.bytes + INODE.flags, true) & flag) !== 0;
+  }
+  setFlag(slot: number, flag: number): void {
+    const field = slot * INODE.bytes + INODE.flags;
+    this.#records.setUint32(field, this.#records.getUint32(field, true) | flag, true);
+  }
+  clearFlag(slot: number, flag: number): void {
+    const field = slot * INODE.bytes + INODE.flags;
+    this.#records.setUint32(field, this.#records.getUint32(field, true) & ~flag, true);
   }
 
   /** High half of the slot's node id. */
   sequence(slot: number): number {
     return this.#records.getUint32(slot * INODE.bytes + INODE.sequence, true);
   }
-  /** The O_PATH descriptor, or -1 for a free slot. */
+  /** The O_PATH descriptor, or -1 if none is open: {@link import("./inode-descriptors.js").InodeDescriptors} opens it again. */
   fd(slot: number): number {
-    return this.#records.getInt32(slot * INODE.bytes + INODE.fd, true);
+    return this.#records.getInt32(slot * INODE.bytes + INODE.fdPlusOne, true) - 1;
+  }
+  setFd(slot: number, fd: number): void {
+    this.#records.setInt32(slot * INODE.bytes + INODE.fdPlusOne, fd + 1, true);
+  }
+  /** The request that used the descriptor last. */
+  usedBy(slot: number): number {
+    return this.#records.getUint32(slot * INODE.bytes + INODE.usedBy, true);
+  }
+  setUsedBy(slot: number, request: number): void {
+    this.#records.setUint32(slot * INODE.bytes + INODE.usedBy, request, true);
   }
   /** S_IFREG and so on. */
   type(slot: number): number {
@@ -172,14 +252,15 @@ export class InodeTable {
     const records = this.#records;
     const record = slot * INODE.bytes;
     const isSame =
-      records.getUint32(record + INODE.changedIsSettled, true) !== 0 &&
+      this.hasFlag(slot, InodeFlag.changeIsSettled) &&
       records.getUint32(record + INODE.changedSeconds, true) === statx.changedLow &&
       records.getUint32(record + INODE.changedNanoseconds, true) === statx.changedNanoseconds;
-    // A change right after another one may leave the same time; once that time is past, the next change shows.
-    const isSettled = statx.changedLow + CHANGE_TIME_GRANULARITY_S < Date.now() / 1000;
     records.setUint32(record + INODE.changedSeconds, statx.changedLow, true);
     records.setUint32(record + INODE.changedNanoseconds, statx.changedNanoseconds, true);
-    records.setUint32(record + INODE.changedIsSettled, isSettled ? 1 : 0, true);
+    // A change right after another one may leave the same time; once that time is past, the next change shows.
+    if (statx.changedLow + TIME_GRANULARITY_S < Date.now() / 1000)
+      this.setFlag(slot, InodeFlag.changeIsSettled);
+    else this.clearFlag(slot, InodeFlag.changeIsSettled);
     return isSame;
   }
 

@@ -1,3 +1,4 @@
+import { close } from "../../lib/sys/file.js";
 import type { Statx } from "../../lib/sys/statx.js";
 import { DEVICE, type FsdState, MOUNT } from "../state.js";
 
@@ -5,6 +6,8 @@ import { DEVICE, type FsdState, MOUNT } from "../state.js";
 export const MountFlag = {
   /** Nothing on it may be changed. */
   readOnly: 1,
+  /** Its inodes have file handles that can be opened. */
+  handles: 2,
 } as const;
 
 /**
@@ -43,6 +46,7 @@ export class MountTable {
       this.#mounts.setUint32(record + MOUNT.idHigh, statx.mountIdHigh, true);
       this.#mounts.setUint32(record + MOUNT.flags, flags, true);
       this.#mounts.setUint32(record + MOUNT.zone, zone, true);
+      this.setFd(index, -1);
       return index;
     }
     return -1;
@@ -51,13 +55,25 @@ export class MountTable {
   /** Counts an inode that came (`change` 1) to the mount or left it (-1). */
   count(index: number, change: 1 | -1): void {
     const record = index * MOUNT.bytes;
-    this.#mounts.setUint32(
-      record + MOUNT.inodes,
-      this.#mounts.getUint32(record + MOUNT.inodes, true) + change,
-      true,
-    );
+    const inodes = this.#mounts.getUint32(record + MOUNT.inodes, true) + change;
+    this.#mounts.setUint32(record + MOUNT.inodes, inodes, true);
+    if (inodes === 0) this.setFd(index, -1);
   }
 
+  /** A descriptor of the mount, not an O_PATH one, or -1. */
+  fd(index: number): number {
+    return this.#mounts.getInt32(index * MOUNT.bytes + MOUNT.fdPlusOne, true) - 1;
+  }
+  /** Takes over `fd`; the one before is closed. */
+  setFd(index: number, fd: number): void {
+    const before = this.fd(index);
+    if (before >= 0) close(before);
+    this.#mounts.setInt32(index * MOUNT.bytes + MOUNT.fdPlusOne, fd + 1, true);
+  }
+
+  setFlag(index: number, flag: number): void {
+    this.#mounts.setUint32(index * MOUNT.bytes + MOUNT.flags, this.flags(index) | flag, true);
+  }
   flags(index: number): number {
     return this.#mounts.getUint32(index * MOUNT.bytes + MOUNT.flags, true);
   }

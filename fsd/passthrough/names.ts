@@ -146,7 +146,12 @@ function remove(fs: FileSystem, request: FuseRequest, flags: number): number {
   if (name < 0) return name;
   const parentFd = fs.pathFd(parent);
   if (parentFd < 0) return parentFd;
-  return unlinkat(parentFd, name, flags) < 0 ? -lastErrno() : 0;
+  const known = fs.losesName(parent, request, name - request.address);
+  if (known < 0) return known;
+  if (unlinkat(parentFd, name, flags) === 0) return 0;
+  const error = -lastErrno();
+  fs.keptName(known);
+  return error;
 }
 
 export const unlink: Operation = (fs, request) => remove(fs, request, 0);
@@ -171,10 +176,14 @@ function move(fs: FileSystem, request: FuseRequest, namesOffset: number, flags: 
   if (fromFd < 0) return fromFd;
   const toFd = fs.pathFd(to);
   if (toFd < 0) return toFd;
+  const mayReplace = (flags & (RENAME_NOREPLACE | RENAME_EXCHANGE)) === 0;
+  const replaced = mayReplace ? fs.losesName(to, request, newName - request.address) : 0;
+  if (replaced < 0) return replaced;
   // A whiteout is a new file: it belongs to the caller.
-  const result = actAsCaller(fs, request);
-  if (result < 0) return result;
-  return actAsSelf(fs, renameat2(fromFd, oldName, toFd, newName, flags));
+  let result = actAsCaller(fs, request);
+  if (result === 0) result = actAsSelf(fs, renameat2(fromFd, oldName, toFd, newName, flags));
+  if (result < 0) fs.keptName(replaced);
+  return result;
 }
 
 export const rename: Operation = (fs, request) => move(fs, request, ARGUMENTS + 8, 0);

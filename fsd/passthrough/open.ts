@@ -187,7 +187,12 @@ export const tmpfile: Operation = (fs, request, reply) => {
   fs.credentials.actAsSelf();
   if (fd < 0) return error;
   const slot = adoptOpened(fs, fd, parent, fs.namelessZone(parent));
-  return slot < 0 ? slot : answerCreated(fs, reply, parent, slot, fd);
+  if (slot < 0) return slot;
+  const kept = fs.keep(slot);
+  if (kept === 0) return answerCreated(fs, reply, parent, slot, fd);
+  close(fd);
+  fs.forget(slot, 1);
+  return kept;
 };
 
 /** Puts the new file that `fd` has open into the table. @returns its slot, or -errno with `fd` closed. */

@@ -2,7 +2,9 @@ import { AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_SYMLINK_NOFOLLOW, S_IFMT, statx } fr
 import { addressOf, permanentAddressOf } from "./libc.js";
 
 const STATX_BASIC_STATS = 0x7ff;
+const STATX_BTIME = 0x800;
 const STATX_MNT_ID = 0x1000;
+const WANTED = STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID;
 
 const emptyPathAddress = permanentAddressOf(new Uint8Array(1));
 
@@ -17,12 +19,12 @@ export class Statx {
   /** Asks for the object `name` in directory `dir`, symbolic links not followed. @returns 0, or -1 with errno set. */
   readName(dir: number, nameAddress: number): number {
     const flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
-    return statx(dir, nameAddress, flags, STATX_BASIC_STATS | STATX_MNT_ID, this.#address);
+    return statx(dir, nameAddress, flags, WANTED, this.#address);
   }
 
   /** Asks for the object that `fd` refers to, O_PATH descriptors included. @returns 0, or -1 with errno set. */
   readFd(fd: number): number {
-    return statx(fd, emptyPathAddress, AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID, this.#address);
+    return statx(fd, emptyPathAddress, AT_EMPTY_PATH, WANTED, this.#address);
   }
 
   get blockBytes(): number {
@@ -73,6 +75,16 @@ export class Statx {
   }
   get accessedNanoseconds(): number {
     return this.#view.getUint32(72, true);
+  }
+  /** Whether the file system tells when the object was made. */
+  get hasBirth(): boolean {
+    return (this.#view.getUint32(0, true) & STATX_BTIME) !== 0;
+  }
+  get bornLow(): number {
+    return this.#view.getUint32(80, true);
+  }
+  get bornNanoseconds(): number {
+    return this.#view.getUint32(88, true);
   }
   get changedLow(): number {
     return this.#view.getUint32(96, true);

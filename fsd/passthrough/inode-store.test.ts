@@ -1,0 +1,255 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import {
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { Opcode } from "../fuse/constants.js";
+import { needsRoot, serveDirectory } from "../testing/fixture.js";
+import { cstring, ROOT, u32, u64 } from "../testing/test-guest.js";
+
+const root = { skip: needsRoot };
+
+/** What this process's descriptors below `dir` refer to. */
+function openBelow(dir: string): string[] {
+  return readdirSync("/proc/self/fd").flatMap((fd) => {
+    try {
+      const path = readlinkSync(`/proc/self/fd/${fd}`);
+      return path.startsWith(dir) ? [path] : [];
+    } catch {
+      // The descriptor of the listing itself.
+      return [];
+    }
+  });
+}
+
+/** A new directory on a file system of its own. */
+function mountTmpfs(t: TestContext): string {
+  const dir = mkdtempSync(join(tmpdir(), "kata-fsd-tmpfs-"));
+  execFileSync("mount", ["-t", "tmpfs", "kata-fsd-test", dir]);
+  t.after(() => {
+    execFileSync("umount", ["-l", dir]);
+    rmdirSync(dir);
+  });
+  return dir;
+}
+
+test("inodes are known without descriptors, and found again by their handles", root, (t) => {
+  const { dir, guest } = serveDirectory(t);
+  const nodes = new Map<string, bigint>();
+  for (let index = 0; index < 3000; index++) {
+    writeFileSync(join(dir, `f${index}`), String(index));
+    nodes.set(`f${index}`, guest.lookup(ROOT, `f${index}`).nodeId);
+  }
+  assert.ok(openBelow(dir).length < 10, "nothing but the root is open");
+  for (const [name, nodeId] of nodes) {
+    assert.equal(guest.getattr(nodeId).ino, statSync(join(dir, name), { bigint: true }).ino);
+    const fh = guest.open(nodeId);
+    assert.equal(guest.read(nodeId, fh, 0, 10).toString(), name.slice(1));
+    guest.call(Opcode.RELEASE, nodeId, [u64(fh), u32(0, 0), u64(0n)]);
+  }
+  assert.ok(openBelow(dir).length <= 1024 + 2, "a bounded number stays open: inodes, the root, its mount");
+});
+
+test("never file handles: each inode has its descriptor", (t) => {
+  const { dir, guest } = serveDirectory(t, { inodeFileHandles: "never" });
+  for (let index = 0; index < 200; index++) {
+    writeFileSync(join(dir, `f${index}`), "");
+    guest.lookup(ROOT, `f${index}`);
+  }
+  assert.equal(openBelow(join(dir, "f")).length, 200);
+});
+
+for (const inodeFileHandles of ["never", "prefer"] as const) {
+  test(`file handles ${inodeFileHandles}: the host renames what the guest knows`, root, (t) => {
+    const { dir, guest } = serveDirectory(t, { inodeFileHandles });
+    mkdirSync(join(dir, "a/b"), { recursive: true });
+    writeFileSync(join(dir, "a/b/file"), "content");
+    const directory = guest.walk("a/b").nodeId;
+    const file = guest.walk("a/b/file").nodeId;
+    renameSync(join(dir, "a"), join(dir, "moved"));
+    renameSync(join(dir, "moved/b/file"), join(dir, "elsewhere"));
+    assert.equal(guest.read(file, guest.open(file), 0, 10).toString(), "content");
+    assert.equal(guest.send(Opcode.LOOKUP, directory, [cstring("file")]).error, "ENOENT");
+    assert.equal(guest.lookup(ROOT, "elsewhere").nodeId, file);
+    assert.equal(guest.walk("moved/b").nodeId, directory);
+  });
+
+  test(
+    `file handles ${inodeFileHandles}: what the guest removes stays usable until it forgets it`,
+    root,
+    (t) => {
+      const { dir, guest, metrics } = serveDirectory(t, { inodeFileHandles });
+      mkdirSync(join(dir, "d"));
+      for (const name of ["unlinked", "replaced", "new"]) writeFileSync(join(dir, name), name);
+      const nodes = ["d", "unlinked", "replaced"].map((name) => guest.lookup(ROOT, name).nodeId);
+      const [directory = 0n, unlinked = 0n, replaced = 0n] = nodes;
+      guest.call(Opcode.RMDIR, ROOT, [cstring("d")]);
+      guest.call(Opcode.UNLINK, ROOT, [cstring("unlinked")]);
+      guest.call(Opcode.RENAME, ROOT, [u64(ROOT), cstring("new"), cstring("replaced")]);
+      // Numbers of deleted inodes are given out again at once by some file systems.
+      for (let index = 0; index < 20; index++) {
+        writeFileSync(join(dir, `later${index}`), "");
+        const { nodeId } = guest.lookup(ROOT, `later${index}`);
+        assert.ok(!nodes.includes(nodeId));
+      }
+      assert.ok(guest.getattr(directory).nlink <= 1);
+      assert.equal(guest.send(Opcode.LOOKUP, directory, [cstring("x")]).error, "ENOENT");
+      for (const [nodeId, content] of [
+        [unlinked, "unlinked"],
+        [replaced, "replaced"],
+      ] as const) {
+        assert.equal(guest.getattr(nodeId).nlink, 0);
+        assert.equal(guest.read(nodeId, guest.open(nodeId), 0, 20).toString(), content);
+      }
+      const live = metrics.inodesLive;
+      for (const nodeId of nodes) guest.forget(nodeId, 1n);
+      assert.equal(metrics.inodesLive, live - 3);
+      assert.deepEqual(
+        openBelow(dir).filter(
+          (path) => path.endsWith("(deleted)") && !path.includes("replaced") && !path.includes("unlinked"),
+        ),
+        [],
+      );
+    },
+  );
+}
+
+test("an inode keeps no descriptor for a name that was not removed, nor for one of several", root, (t) => {
+  const { dir, guest } = serveDirectory(t);
+  mkdirSync(join(dir, "full/inner"), { recursive: true });
+  writeFileSync(join(dir, "one"), "");
+  linkSync(join(dir, "one"), join(dir, "two"));
+  const full = guest.lookup(ROOT, "full").nodeId;
+  const one = guest.lookup(ROOT, "one").nodeId;
+  assert.equal(guest.send(Opcode.RMDIR, ROOT, [cstring("full")]).error, "ENOTEMPTY");
+  guest.call(Opcode.UNLINK, ROOT, [cstring("one")]);
+  const names = Array.from({ length: 1100 }, (_, index) => `other${index}`);
+  for (const name of names) {
+    writeFileSync(join(dir, name), "");
+    guest.getattr(guest.lookup(ROOT, name).nodeId);
+  }
+  assert.deepEqual(openBelow(join(dir, "full")), [], "its place was wanted by others");
+  assert.equal(guest.getattr(one).nlink, 1);
+  assert.equal(guest.lookup(ROOT, "two").nodeId, one);
+  assert.equal(guest.lookup(ROOT, "full").nodeId, full);
+});
+
+test("an inode that the host deletes is stale, and another one with its number is another one", root, (t) => {
+  const { dir, guest } = serveDirectory(t);
+  const known = new Map<bigint, bigint>();
+  let reused = 0;
+  for (let index = 0; index < 200; index++) {
+    const path = join(dir, `f${index}`);
+    writeFileSync(path, "");
+    const { nodeId, attr } = guest.lookup(ROOT, `f${index}`);
+    const before = known.get(attr.ino);
+    if (before !== undefined) {
+      reused++;
+      assert.notEqual(nodeId, before);
+      assert.equal(guest.send(Opcode.GETATTR, before, [Buffer.alloc(16)]).error, "ESTALE");
+    }
+    known.set(attr.ino, nodeId);
+    unlinkSync(path);
+  }
+  t.diagnostic(`${reused} numbers came back`);
+});
+
+test("a file without a name stays usable, and gets one", root, (t) => {
+  const { dir, guest } = serveDirectory(t, { root: mountTmpfs(t) });
+  const body = guest.call(Opcode.TMPFILE, ROOT, [u32(0o100002, 0o600, 0, 0), cstring("x")]);
+  const nodeId = body.readBigUInt64LE(0);
+  const fh = body.readBigUInt64LE(128);
+  guest.write(nodeId, fh, 0, Buffer.from("text"));
+  guest.call(Opcode.RELEASE, nodeId, [u64(fh), u32(0, 0), u64(0n)]);
+  assert.equal(guest.getattr(nodeId).nlink, 0);
+  guest.call(Opcode.LINK, ROOT, [u64(nodeId), cstring("named")]);
+  assert.equal(guest.lookup(ROOT, "named").nodeId, nodeId);
+  assert.deepEqual(readdirSync(dir), []);
+});
+
+test("objects of every type are found again by their handles", root, (t) => {
+  const share = mountTmpfs(t);
+  const { guest } = serveDirectory(t, { root: share });
+  execFileSync("mkfifo", [join(share, "fifo")]);
+  execFileSync("mknod", [join(share, "device"), "c", "1", "3"]);
+  symlinkSync("fifo", join(share, "link"));
+  mkdirSync(join(share, "directory"));
+  for (const name of ["fifo", "device", "link", "directory"]) {
+    const { nodeId, attr } = guest.lookup(ROOT, name);
+    assert.deepEqual(guest.getattr(nodeId), attr);
+    guest.call(Opcode.SETATTR, nodeId, [setOwner(7)]);
+    assert.equal(guest.getattr(nodeId).uid, 7);
+  }
+  assert.equal(guest.call(Opcode.READLINK, guest.lookup(ROOT, "link").nodeId, []).toString(), "fifo");
+  assert.equal(guest.send(Opcode.OPEN, guest.lookup(ROOT, "fifo").nodeId, [u32(0, 0)]).error, "ENXIO");
+});
+
+/** struct fuse_setattr_in that sets the owner. */
+function setOwner(uid: number): Buffer {
+  const body = Buffer.alloc(88);
+  body.writeUInt32LE(1 << 1, 0);
+  body.writeUInt32LE(uid, 76);
+  return body;
+}
+
+test("mandatory file handles: a file system without them is not served", root, (t) => {
+  const share = mountOverlay(t);
+  assert.throws(
+    () => serveDirectory(t, { inodeFileHandles: "mandatory", root: share }),
+    /open_by_handle_at .*: ENOTSUP/,
+  );
+  const { guest } = serveDirectory(t, { inodeFileHandles: "prefer", root: share });
+  assert.equal(guest.lookup(ROOT, "file").attr.size, 5);
+});
+
+/** An overlay, which has no handles that can be opened unless it was mounted for that. */
+function mountOverlay(t: TestContext): string {
+  const dir = mountTmpfs(t);
+  for (const name of ["lower", "upper", "work", "merged"]) mkdirSync(join(dir, name));
+  writeFileSync(join(dir, "lower/file"), "lower");
+  const merged = join(dir, "merged");
+  const options = `lowerdir=${dir}/lower,upperdir=${dir}/upper,workdir=${dir}/work`;
+  execFileSync("mount", ["-t", "overlay", "-o", options, "kata-fsd-test", merged]);
+  return merged;
+}
+
+test("a guest that ends its session, or goes, leaves no descriptor", root, (t) => {
+  const { dir, guest } = serveDirectory(t);
+  writeFileSync(join(dir, "file"), "");
+  const before = readdirSync("/proc/self/fd").length;
+  for (const end of [() => guest.server.reset(), () => guest.call(Opcode.DESTROY, 0n, [])]) {
+    guest.getattr(guest.lookup(ROOT, "file").nodeId);
+    const { entry } = guest.create(ROOT, "removed", 2, 0o600);
+    guest.call(Opcode.UNLINK, ROOT, [cstring("removed")]);
+    assert.equal(guest.getattr(entry.nodeId).nlink, 0);
+    end();
+    assert.equal(readdirSync("/proc/self/fd").length, before);
+    guest.init();
+  }
+});
+
+test("a mount is let go with its last inode", root, (t) => {
+  const share = mkdtempSync(join(tmpdir(), "kata-fsd-"));
+  t.after(() => rmSync(share, { recursive: true }));
+  const { guest } = serveDirectory(t, { root: share });
+  mkdirSync(join(share, "m"));
+  execFileSync("mount", ["-t", "tmpfs", "kata-fsd-test", join(share, "m")]);
+  const { nodeId } = guest.lookup(ROOT, "m");
+  assert.throws(() => execFileSync("umount", [join(share, "m")], { stdio: "ignore" }), "it is in use");
+  guest.forget(nodeId, 1n);
+  execFileSync("umount", [join(share, "m")]);
+});
