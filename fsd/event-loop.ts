@@ -22,32 +22,36 @@ interface Slot extends ListeningDevice {
 
 /**
  * The daemon's one loop: it sleeps in poll(2) over all sockets and kicks, and everything else is done in order. Node's own
- * event loop never runs meanwhile.
+ * event loop runs only between two calls of {@link EventLoop.run}.
  */
 export class EventLoop {
   readonly #slots: Slot[];
   readonly #polled = new PollSet(DESCRIPTORS_MAX);
+  #hadFrontEnd = false;
 
-  /** @param metricsFd a listening socket on which each connection gets one JSON document, or -1 */
+  /**
+   * @param metricsFd a listening socket on which each connection gets one JSON document, or -1
+   * @param interruptFd makes {@link EventLoop.run} return when it is readable, or -1
+   */
   constructor(
     listening: readonly ListeningDevice[],
     private readonly metricsFd: number,
+    private readonly interruptFd: number,
     private readonly log: FsdLog,
   ) {
     this.#slots = listening.map((device) => ({ ...device, device: undefined }));
   }
 
   /**
-   * Serves until the last front end has gone.
+   * Serves until the last front end has gone, or until there is something to do elsewhere: call it again after that.
    * @throws VhostUserError, SysError when a front end breaks the protocol
    */
-  run(): void {
-    let hadFrontEnd = false;
+  run(): "ended" | "interrupted" {
     for (;;) {
       const connected = this.#slots.filter((slot) => slot.device !== undefined).length;
-      if (hadFrontEnd && connected === 0) return;
-      hadFrontEnd ||= connected > 0;
-      if (!this.#spin()) this.#poll(-1, -1);
+      if (this.#hadFrontEnd && connected === 0) return "ended";
+      this.#hadFrontEnd ||= connected > 0;
+      if (!this.#spin() && this.#poll(this.interruptFd, -1)) return "interrupted";
       for (const { device } of this.#slots) device?.serve();
     }
   }
@@ -72,8 +76,9 @@ export class EventLoop {
   /**
    * Waits for something to happen and serves the sockets; kicks are taken note of.
    * @param extraFd is watched, too, unless it is -1
+   * @returns whether `extraFd` is readable, or a signal came
    */
-  #poll(extraFd: number, timeoutMs: number): void {
+  #poll(extraFd: number, timeoutMs: number): boolean {
     const polled = this.#polled;
     polled.clear();
     if (extraFd >= 0) polled.add(extraFd);
@@ -85,7 +90,7 @@ export class EventLoop {
         polled.add(kickFd);
       }
     }
-    if (polled.wait(timeoutMs) === 0) return;
+    if (polled.wait(timeoutMs) === 0) return true;
 
     // In the order in which they were added. Serving a device may change another one's descriptors, not the order.
     let position = extraFd >= 0 ? 1 : 0;
@@ -102,6 +107,7 @@ export class EventLoop {
       }
       if (isReady && !device.backend.receive()) this.#disconnect(slot);
     }
+    return extraFd >= 0 && polled.isReady(0);
   }
 
   #accept(slot: Slot): void {

@@ -1,17 +1,16 @@
 import { statSync, writeSync } from "node:fs";
-import { raiseDescriptorLimit } from "../lib/sys/resource-limit.js";
-import { listenUnix } from "../lib/sys/unix-socket.js";
+import { nodeLoopFd, turnNodeLoop } from "../lib/sys/node-loop.js";
+import { SYSLOG_PATH } from "../lib/sys/syslog.js";
+import { limitDescriptors } from "./descriptor-limit.js";
 import { EventLoop } from "./event-loop.js";
-import { listenForFrontEnd } from "./listen.js";
+import type { FsdLog } from "./fuse/server.js";
+import { type ListeningSocket, listenForFrontEnd, listenForMetrics } from "./listen.js";
 import { createLog, print } from "./log.js";
 import { deviceName } from "./options/device-options.js";
 import { OptionsError } from "./options/error.js";
-import { type FsdAction, parseOptions } from "./options/parse.js";
+import { type FsdAction, type FsdOptions, parseOptions } from "./options/parse.js";
 import { usage } from "./options/usage.js";
 import { VERSION } from "./version.js";
-
-/** Fewer descriptors than this are worth a warning: a large image has as many files. */
-const DESCRIPTORS_WANTED = 65_536;
 
 /** What libvirt wants to know of a back end (docs/interop/vhost-user.json of QEMU): that it takes options one by one, not by -o. */
 const CAPABILITIES = `{
@@ -24,8 +23,10 @@ const CAPABILITIES = `{
 }
 `;
 
+const ENDING_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
+
 /** Runs the daemon to its end. @returns the exit status: 2 for a command line that cannot be followed, 1 for a failure */
-function main(argv: readonly string[]): number {
+async function main(argv: readonly string[]): Promise<number> {
   let action: FsdAction;
   try {
     action = parseOptions(argv);
@@ -38,33 +39,70 @@ function main(argv: readonly string[]): number {
   if (action === "version") return show(`kata-fsd ${VERSION}\n`);
   if (action === "capabilities") return show(CAPABILITIES);
 
-  const log = createLog(action.logLevel);
+  const log = createLog(action.logLevel, action.syslog ? SYSLOG_PATH : undefined);
+  const sockets: ListeningSocket[] = [];
   try {
-    // Each inode that the guest knows is a descriptor here.
-    const { soft } = raiseDescriptorLimit();
-    if (soft < DESCRIPTORS_WANTED)
-      log.warn(`RLIMIT_NOFILE is ${soft}: a guest that uses more files gets errors`);
-    // Looked at before anyone connects: QEMU would only see a connection that ends.
-    for (const { sharedDir } of action.devices) {
-      if (!statSync(sharedDir).isDirectory()) throw new Error(`${sharedDir}: not a directory`);
-    }
-    const metricsFd = action.metricsSocket === undefined ? -1 : listenUnix(action.metricsSocket);
-    const listening = action.devices.map((options) => ({
-      options,
-      listeningFd: listenForFrontEnd(options.socket),
-    }));
-    const loop = new EventLoop(listening, metricsFd, log);
-    // What managers of virtiofsd wait for, and ours, too.
-    for (const { options } of listening) {
-      print(`kata-fsd: ${deviceName(options)}: Waiting for vhost-user socket connection...`);
-    }
-    loop.run();
-    loop.close();
+    await serve(action, sockets, log);
     return 0;
   } catch (error) {
     log.error(error instanceof Error ? error.message : String(error));
     if (error instanceof Error && error.stack !== undefined) log.debug(error.stack);
     return 1;
+  } finally {
+    removeFiles(sockets, log);
+  }
+}
+
+/**
+ * Serves until the front ends have gone, or a signal asks for the end.
+ * @param sockets gets those that the daemon listens on
+ */
+async function serve(options: FsdOptions, sockets: ListeningSocket[], log: FsdLog): Promise<void> {
+  limitDescriptors(options.descriptorsMax, log);
+  // Looked at before anyone connects: QEMU would only see a connection that ends.
+  for (const { sharedDir } of options.devices) {
+    if (!statSync(sharedDir).isDirectory()) throw new Error(`${sharedDir}: not a directory`);
+  }
+  const listen = (socket: ListeningSocket): number => {
+    sockets.push(socket);
+    return socket.fd;
+  };
+  const metricsFd = listen(listenForMetrics(options.metricsSocket));
+  const devices = options.devices.map((device) => ({
+    options: device,
+    listeningFd: listen(listenForFrontEnd(device.socket)),
+  }));
+
+  let isOver = false;
+  for (const signal of ENDING_SIGNALS) {
+    process.on(signal, () => {
+      log.info(`${signal}: ending`);
+      isOver = true;
+    });
+  }
+  // Node begins to watch for them when its event loop runs.
+  await turnNodeLoop();
+  const loop = new EventLoop(devices, metricsFd, nodeLoopFd(), log);
+  // What managers of virtiofsd wait for, and ours, too.
+  for (const device of options.devices) {
+    print(`kata-fsd: ${deviceName(device)}: Waiting for vhost-user socket connection...`);
+  }
+  if (options.threadsMax > 0)
+    log.info(`--thread-pool-size=${options.threadsMax}: one thread serves all requests`);
+  try {
+    while (!isOver && loop.run() === "interrupted") await turnNodeLoop();
+  } finally {
+    loop.close();
+  }
+}
+
+function removeFiles(sockets: readonly ListeningSocket[], log: FsdLog): void {
+  for (const { file } of sockets) {
+    try {
+      file?.remove();
+    } catch (error) {
+      log.warn(`a socket is left: ${error instanceof Error ? error.message : error}`);
+    }
   }
 }
 
@@ -73,4 +111,6 @@ function show(text: string): number {
   return 0;
 }
 
-process.exitCode = main(process.argv.slice(2));
+main(process.argv.slice(2)).then((status) => {
+  process.exitCode = status;
+});

@@ -17,6 +17,7 @@ import {
   OUT_HEADER_BYTES,
 } from "./constants.js";
 import { judgeInit, negotiate, readInit, writeInit } from "./init.js";
+import { opcodeName } from "./opcode-name.js";
 import { FuseReply } from "./reply.js";
 import { FuseRequest } from "./request.js";
 
@@ -26,6 +27,8 @@ export interface FsdLog {
   info(message: string): unknown;
   warn(message: string): unknown;
   error(message: string): unknown;
+  /** Each request and what came of it; absent unless that is wanted. */
+  trace?(message: string): unknown;
 }
 
 export interface FuseServerOptions extends SharePolicy {
@@ -116,6 +119,7 @@ class FuseServerImpl implements FuseServer {
     // Without a header there is nothing to answer to, and without room nothing to answer into.
     if (readable.byteLength < IN_HEADER_BYTES || writable.byteLength < OUT_HEADER_BYTES) return 0;
     if (result === 0) result = this.#serve(opcode);
+    this.#log.trace?.(`${opcodeName(opcode)} of node ${request.nodeIdLow}: ${result}`);
     return this.#answer(result, writable);
   }
 

@@ -28,6 +28,15 @@ export function bindLazily<F extends (...args: never[]) => unknown>(signature: s
   return call as F;
 }
 
+/** Finds a function of the running program itself, of Node or a library that Node is linked to, when the result is called. */
+export function bindProgram<F>(signature: string): () => F {
+  let bound: F | undefined;
+  return () => {
+    bound ??= koffi.load(null).func(signature) as unknown as F;
+    return bound;
+  };
+}
+
 /**
  * Binds a function that waits, to be called on a thread of libuv's pool. `done` gets the result; errno is that thread's and cannot be
  * read. Node's event loop lives on while a call is out.

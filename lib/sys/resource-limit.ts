@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
-import { bindLazily, check, permanentAddressOf } from "./libc.js";
+import { SysError } from "./errno.js";
+import { bindLazily, check, lastErrno, permanentAddressOf } from "./libc.js";
 
 const prlimit = bindLazily<(pid: number, resource: number, wanted: number, current: number) => number>(
   "int prlimit(int pid, int resource, uintptr_t wanted, uintptr_t current)",
@@ -39,6 +40,11 @@ export function raiseDescriptorLimit(most = Number.POSITIVE_INFINITY): ResourceL
     setLimit(Math.min(most, hard), hard);
   }
   return descriptorLimit();
+}
+
+/** Sets RLIMIT_NOFILE to `count`, for this process and for those that it starts. @throws SysError EPERM above what it may have */
+export function setDescriptorLimit(count: number): void {
+  if (!setLimit(count, count)) throw SysError.fromErrno(lastErrno(), "prlimit", `RLIMIT_NOFILE ${count}`);
 }
 
 function setLimit(soft: number, hard: number): boolean {

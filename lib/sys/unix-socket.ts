@@ -1,4 +1,4 @@
-import { chmodSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, lstatSync, rmSync } from "node:fs";
 import { Errno, SysError } from "./errno.js";
 import { close, fcntl } from "./file.js";
 import { Iovecs } from "./iovec.js";
@@ -20,6 +20,9 @@ const accept4 = bind<(fd: number, address: number, length: number, flags: number
 const getsockopt = bindLazily<
   (fd: number, level: number, name: number, value: number, length: number) => number
 >("int getsockopt(int fd, int level, int name, uintptr_t value, uintptr_t length)");
+const send = bindLazily<(fd: number, bytes: number, length: number, flags: number) => number>(
+  "int64_t send(int fd, uintptr_t bytes, uint64_t length, int flags)",
+);
 const sendmsg = bind<(fd: number, message: number, flags: number) => number>(
   "int64_t sendmsg(int fd, uintptr_t message, int flags)",
 );
@@ -29,6 +32,7 @@ const recvmsg = bind<(fd: number, message: number, flags: number) => number>(
 
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
 const SOCK_CLOEXEC = 0o2000000;
 const MSG_DONTWAIT = 0x40;
 const MSG_CTRUNC = 0x8;
@@ -55,16 +59,17 @@ const CONTROL_BYTES = CMSG_HEADER_BYTES + 4 * MESSAGE_FDS_MAX;
 const MSGHDR = { bytes: 56, iov: 16, iovlen: 24, control: 32, controllen: 40, flags: 48 } as const;
 
 /**
- * Listens at `path`; a socket file that is already there is replaced. The file is for root alone.
- * @throws SysError; RangeError for a path that is too long
+ * Listens at `path`; a socket that is already there is replaced. It is for this user alone, and for the group `groupId` if that is given.
+ * @throws SysError, EADDRINUSE where something else than a socket is; RangeError for a path that is too long
  */
-export function listenUnix(path: string): number {
+export function listenUnix(path: string, groupId?: number): number {
   const address = sockaddr(path);
   const fd = check(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
   try {
-    rmSync(path, { force: true });
+    if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true) rmSync(path, { force: true });
     check(bindTo(fd, addressOf(address), address.length), "bind", path);
-    chmodSync(path, 0o600);
+    if (groupId !== undefined) chownSync(path, -1, groupId);
+    chmodSync(path, groupId === undefined ? 0o600 : 0o660);
     check(listen(fd, 1), "listen", path);
   } catch (error) {
     close(fd);
@@ -102,8 +107,22 @@ export function acceptUnix(listeningFd: number): number {
 
 /** @throws SysError; RangeError for a path that is too long */
 export function connectUnix(path: string): number {
+  return connectSocket(path, SOCK_STREAM);
+}
+
+/** A socket that sends datagrams to the one at `path`. @throws SysError; RangeError for a path that is too long */
+export function connectUnixDatagram(path: string): number {
+  return connectSocket(path, SOCK_DGRAM);
+}
+
+/** Sends a datagram without waiting. @returns whether there was room for it, and someone to receive it */
+export function sendDatagram(fd: number, bytes: Uint8Array): boolean {
+  return send(fd, addressOf(bytes), bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL) === bytes.length;
+}
+
+function connectSocket(path: string, type: number): number {
   const address = sockaddr(path);
-  const fd = check(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
+  const fd = check(socket(AF_UNIX, type | SOCK_CLOEXEC, 0), "socket");
   if (connectTo(fd, addressOf(address), address.length) < 0) {
     const error = SysError.fromErrno(lastErrno(), "connect", path);
     close(fd);
