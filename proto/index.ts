@@ -5,4 +5,5 @@
 import "./numbers.js";
 
 export { agent } from "./gen/agent.js";
+export { cgroups } from "./gen/cgroups.js";
 export { containerd } from "./gen/containerd.js";

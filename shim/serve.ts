@@ -8,6 +8,7 @@ import { Lifetime } from "./lifetime.js";
 import type { Listener } from "./listen.js";
 import { createLogger, type ShimLogger } from "./log/logger.js";
 import { writeShimPid } from "./shim-process.js";
+import { Controls } from "./task/controls.js";
 import type { SandboxFactory } from "./task/sandbox-port.js";
 import { taskServices } from "./task/task-service.js";
 import { Tasks } from "./task/tasks.js";
@@ -69,7 +70,7 @@ export async function serve(
     lifetime.end("Shutdown");
   };
   const server = createServer({
-    services: taskServices(tasks, { version: VERSION, shutdown }),
+    services: taskServices(tasks, new Controls(tasks, events), { version: VERSION, shutdown }),
     onError: (error, { service, method }) =>
       logger.debug(`${service}/${method}`, { error: messageOf(error) }),
   });

@@ -1,5 +1,6 @@
-import { rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { agent } from "../../proto/index.js";
 import { AgentError } from "../error.js";
 import { log } from "../log.js";
 import {
@@ -9,6 +10,7 @@ import {
   stringifySpec,
 } from "../oci/runtime-spec.js";
 import { cgroupOf, freezeCgroup, killCgroup } from "./cgroup.js";
+import { networkStats, readCgroupStats } from "./cgroup-stats.js";
 import type { LaunchedProcess, LaunchIo, OciRuntime } from "./oci-runtime.js";
 import { ContainerProcess } from "./process.js";
 import { createPipeIo, type PendingIo } from "./process-io.js";
@@ -137,10 +139,14 @@ export class Container {
 
   /** Stops or continues every process. Throws AgentError FAILED_PRECONDITION without a cgroup. */
   freeze(frozen: boolean): void {
-    if (this.cgroup === undefined) {
-      throw new AgentError("FAILED_PRECONDITION", `container ${this.id} has no cgroup of its own`);
-    }
-    freezeCgroup(this.cgroup, frozen);
+    freezeCgroup(this.#requireCgroup(), frozen);
+  }
+
+  /** What its processes have used. Throws AgentError FAILED_PRECONDITION without a cgroup. */
+  stats(): agent.StatsContainerResponse.$Properties {
+    const cgroup_stats = readCgroupStats(this.#requireCgroup());
+    // The guest's network is its containers'.
+    return { cgroup_stats, network_stats: networkStats(readFileSync("/proc/net/dev", "utf8")) };
   }
 
   /** Changes its limits. */
@@ -174,6 +180,11 @@ export class Container {
     await this.runtime.delete(this.id);
     for (const process of this.#processes.values()) process.close();
     this.#processes.clear();
+  }
+
+  #requireCgroup(): string {
+    if (this.cgroup !== undefined) return this.cgroup;
+    throw new AgentError("FAILED_PRECONDITION", `container ${this.id} has no cgroup of its own`);
   }
 
   #forgetSoon(process: ContainerProcess): void {

@@ -47,6 +47,11 @@ export function containerMethods(sandbox: Sandbox, oomEvents: OomEvents): Method
     UpdateContainer: emptyMethod(agent.UpdateContainerRequest, async ({ container_id, resources }) =>
       sandbox.container(container_id).update(toRuntimeResources(resources ?? {})),
     ),
+    StatsContainer: method(
+      agent.StatsContainerRequest,
+      agent.StatsContainerResponse,
+      async ({ container_id }) => sandbox.container(container_id).stats(),
+    ),
     PauseContainer: emptyMethod(agent.PauseContainerRequest, ({ container_id }) =>
       sandbox.container(container_id).freeze(true),
     ),

@@ -58,6 +58,10 @@ function payloadOf(event: TaskEvent): readonly [name: string, value: Uint8Array]
         "TaskExecStarted",
         containerd.TaskExecStarted.encode({ container_id, exec_id: event.execId, pid: event.pid }).finish(),
       ];
+    case "/tasks/paused":
+      return ["TaskPaused", containerd.TaskPaused.encode({ container_id }).finish()];
+    case "/tasks/resumed":
+      return ["TaskResumed", containerd.TaskResumed.encode({ container_id }).finish()];
     case "/tasks/oom":
       return ["TaskOOM", containerd.TaskOOM.encode({ container_id }).finish()];
   }

@@ -41,7 +41,10 @@ export type TaskEvent =
       readonly execId: string;
       readonly pid: number;
     }
-  | { readonly topic: "/tasks/oom"; readonly containerId: string };
+  | {
+      readonly topic: "/tasks/paused" | "/tasks/resumed" | "/tasks/oom";
+      readonly containerId: string;
+    };
 
 /** Takes events in their order; never fails and never waits. */
 export interface EventPublisher {

@@ -56,6 +56,28 @@ export class AgentClient {
     });
   }
 
+  pauseContainer(containerId: string): Promise<unknown> {
+    return this.#call("PauseContainer", agent.PauseContainerRequest, agent.Empty, {
+      container_id: containerId,
+    });
+  }
+
+  resumeContainer(containerId: string): Promise<unknown> {
+    return this.#call("ResumeContainer", agent.ResumeContainerRequest, agent.Empty, {
+      container_id: containerId,
+    });
+  }
+
+  updateContainer(containerId: string, resources: agent.LinuxResources.$Properties): Promise<unknown> {
+    const request = { container_id: containerId, resources };
+    return this.#call("UpdateContainer", agent.UpdateContainerRequest, agent.Empty, request);
+  }
+
+  statsContainer(containerId: string): Promise<agent.StatsContainerResponse> {
+    const request = { container_id: containerId };
+    return this.#call("StatsContainer", agent.StatsContainerRequest, agent.StatsContainerResponse, request);
+  }
+
   removeContainer(containerId: string): Promise<unknown> {
     return this.#call("RemoveContainer", agent.RemoveContainerRequest, agent.Empty, {
       container_id: containerId,

@@ -1,10 +1,11 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { agent } from "../../proto/index.js";
 import { messageOf, ShimError, StatusCode } from "../error.js";
 import type { Logger } from "../log/logger.js";
 import type { ContainerSpec, Sandbox } from "../task/sandbox-port.js";
 import type { AgentClient } from "./agent-client.js";
-import { processMessage, specMessage } from "./oci/spec-message.js";
+import { processMessage, resourcesMessage, specMessage } from "./oci/spec-message.js";
 import { type Phases, timed } from "./phases.js";
 import { planRootfs } from "./rootfs.js";
 import type { Share } from "./share.js";
@@ -121,6 +122,22 @@ export class KataSandbox implements Sandbox {
 
   async resizePty(containerId: string, execId: string, columns: number, rows: number): Promise<void> {
     await this.#parts.agent.resizeTerminal(containerId, execId, columns, rows);
+  }
+
+  async pauseContainer(containerId: string): Promise<void> {
+    await this.#parts.agent.pauseContainer(containerId);
+  }
+
+  async resumeContainer(containerId: string): Promise<void> {
+    await this.#parts.agent.resumeContainer(containerId);
+  }
+
+  async updateContainer(containerId: string, resources: unknown): Promise<void> {
+    await this.#parts.agent.updateContainer(containerId, resourcesMessage(resources));
+  }
+
+  statsContainer(containerId: string): Promise<agent.StatsContainerResponse> {
+    return this.#parts.agent.statsContainer(containerId);
   }
 
   async removeContainer(containerId: string): Promise<void> {

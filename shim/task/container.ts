@@ -1,10 +1,11 @@
 import type { ContainerType } from "../container-type.js";
 import { ShimError, StatusCode } from "../error.js";
-import type { Process } from "./process.js";
+import type { Process, ProcessStatus } from "./process.js";
 
 /** The shim's record of one container: its first process and those that were added. */
 export class Container {
   readonly #execs = new Map<string, Process>();
+  #isPaused = false;
 
   constructor(
     readonly id: string,
@@ -12,6 +13,20 @@ export class Container {
     readonly type: ContainerType,
     readonly init: Process,
   ) {}
+
+  /** A paused container runs still: its processes stand where they were. */
+  get isPaused(): boolean {
+    return this.#isPaused && this.init.status === "running";
+  }
+
+  set isPaused(isPaused: boolean) {
+    this.#isPaused = isPaused;
+  }
+
+  /** What messages call the state that it is in. */
+  get condition(): ProcessStatus | "paused" {
+    return this.isPaused ? "paused" : this.init.status;
+  }
 
   /**
    * The process with an exec id; the first one for the empty id.

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { StatusCode, TtrpcError } from "../../lib/ttrpc/index.js";
+import { agent } from "../../proto/index.js";
 import type { ContainerSpec, Sandbox, SandboxFactory, SandboxSpec } from "./sandbox-port.js";
 
 /** What a test makes a process of the fake sandbox do. */
@@ -103,6 +104,25 @@ export class FakeSandbox implements Sandbox {
 
   async resizePty(containerId: string, execId: string, columns: number, rows: number): Promise<void> {
     this.#process(containerId, execId).size = [columns, rows];
+  }
+
+  async pauseContainer(containerId: string): Promise<void> {
+    await this.#call(`pauseContainer ${containerId}`);
+  }
+
+  async resumeContainer(containerId: string): Promise<void> {
+    await this.#call(`resumeContainer ${containerId}`);
+  }
+
+  async updateContainer(containerId: string, resources: unknown): Promise<void> {
+    await this.#call(`updateContainer ${containerId} ${JSON.stringify(resources)}`);
+  }
+
+  async statsContainer(containerId: string): Promise<agent.StatsContainerResponse> {
+    await this.#call(`statsContainer ${containerId}`);
+    const cgroup_stats = { pids_stats: { current: 7 }, memory_stats: { usage: { usage: 4096 } } };
+    const bytes = agent.StatsContainerResponse.encode({ cgroup_stats }).finish();
+    return agent.StatsContainerResponse.decode(bytes);
   }
 
   async removeContainer(containerId: string): Promise<void> {

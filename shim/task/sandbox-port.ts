@@ -1,3 +1,4 @@
+import type { agent } from "../../proto/index.js";
 import type { RootfsMount } from "../events/task-events.js";
 
 // What the task service needs of a VM. shim/sandbox/ implements it with QEMU, kata-fsd and Kata's agent.
@@ -57,6 +58,13 @@ export interface Sandbox {
   writeStdin(containerId: string, execId: string, data: Uint8Array): Promise<number>;
   closeStdin(containerId: string, execId: string): Promise<void>;
   resizePty(containerId: string, execId: string, columns: number, rows: number): Promise<void>;
+  /** Stops every process of a container where it is, until {@link resumeContainer}. */
+  pauseContainer(containerId: string): Promise<void>;
+  resumeContainer(containerId: string): Promise<void>;
+  /** Changes a container's limits. @param resources the OCI resources, as their JSON was parsed */
+  updateContainer(containerId: string, resources: unknown): Promise<void>;
+  /** What a container has used, as the guest counts it. */
+  statsContainer(containerId: string): Promise<agent.StatsContainerResponse>;
   /** Removes a container that has ended, and what it had of the host. */
   removeContainer(containerId: string): Promise<void>;
   /**

@@ -15,8 +15,10 @@ import {
   TtrpcError,
   type TtrpcServer,
 } from "../../lib/ttrpc/index.js";
-import { containerd } from "../../proto/index.js";
+import { cgroups, containerd } from "../../proto/index.js";
+import type { EventPublisher } from "../events/task-events.js";
 import type { Logger } from "../log/logger.js";
+import { Controls } from "./controls.js";
 import { FakeSandboxFactory } from "./fake-sandbox.test-support.js";
 import { taskServices } from "./task-service.js";
 import { Tasks } from "./tasks.js";
@@ -36,17 +38,20 @@ beforeEach(async () => {
   factory = new FakeSandboxFactory();
   topics = [];
   shutdowns = 0;
+  const events: EventPublisher = { publish: ({ topic }) => void topics.push(topic) };
   const tasks = new Tasks({
     namespace: "n",
     factory,
-    events: { publish: ({ topic }) => void topics.push(topic) },
+    events,
     logger: SILENT,
     onContainerGone() {},
   });
   const shutdown = async () => {
     if (tasks.isEmpty) shutdowns++;
   };
-  server = createServer({ services: taskServices(tasks, { version: "1.2.3", shutdown }) });
+  server = createServer({
+    services: taskServices(tasks, new Controls(tasks, events), { version: "1.2.3", shutdown }),
+  });
   listener = createNetServer((connection) => server.handle(connection));
   client = createClient(await connectedTo(listener, join(root, "socket")));
 });
@@ -87,14 +92,20 @@ const {
   Empty,
   ExecProcessRequest,
   KillRequest,
+  PauseRequest,
   PidsRequest,
   PidsResponse,
   ResizePtyRequest,
+  ResumeRequest,
   RuntimeOptions,
   StartRequest,
   StartResponse,
   StateRequest,
   StateResponse,
+  StatsRequest,
+  StatsResponse,
+  Status,
+  UpdateTaskRequest,
   WaitRequest,
   WaitResponse,
 } = containerd;
@@ -219,8 +230,47 @@ test("what containerd must not be told UNIMPLEMENTED for", async () => {
   await assert.rejects(create("c", { checkpoint: "/x" }), refusedWith(StatusCode.INVALID_ARGUMENT));
 });
 
-test("what is not there yet is UNIMPLEMENTED", async () => {
-  await assert.rejects(call("Pause", PidsRequest, Empty, { id: "c" }), refusedWith(StatusCode.UNIMPLEMENTED));
+test("Checkpoint alone is UNIMPLEMENTED", async () => {
+  const checkpoint = call("Checkpoint", PidsRequest, Empty, { id: "c" });
+  await assert.rejects(checkpoint, refusedWith(StatusCode.UNIMPLEMENTED));
+});
+
+test("a container is paused and resumed, and only killed in between", async () => {
+  await create("c");
+  const pause = () => call("Pause", PauseRequest, Empty, { id: "c" });
+  const resume = () => call("Resume", ResumeRequest, Empty, { id: "c" });
+  const refused = refusedWith(StatusCode.FAILED_PRECONDITION);
+  await assert.rejects(pause(), refused);
+  await start("c");
+  await assert.rejects(resume(), refused);
+  await pause();
+  assert.equal((await state("c")).status, Status.PAUSED);
+  await assert.rejects(pause(), refused);
+  const exec = { id: "c", exec_id: "e", spec: { type_url: "x", value: Buffer.from("{}") } };
+  await assert.rejects(call("Exec", ExecProcessRequest, Empty, exec), refused);
+  await resume();
+  assert.equal((await state("c")).status, Status.RUNNING);
+  assert.deepEqual(topics.slice(-2), ["/tasks/paused", "/tasks/resumed"]);
+  await pause();
+  await call("Kill", KillRequest, Empty, { id: "c", signal: 9 });
+  await wait("c");
+  assert.equal((await state("c")).status, Status.STOPPED);
+});
+
+test("limits are changed, and what was used is told", async () => {
+  await create("c");
+  const update = (value: string) =>
+    call("Update", UpdateTaskRequest, Empty, {
+      id: "c",
+      resources: { type_url: "x", value: Buffer.from(value) },
+    });
+  await assert.rejects(update("3"), refusedWith(StatusCode.INVALID_ARGUMENT));
+  await update('{"pids":{"limit":5}}');
+  assert.equal(factory.sandbox.calls.at(-1), 'updateContainer c {"pids":{"limit":5}}');
+  const { stats } = await call("Stats", StatsRequest, StatsResponse, { id: "c" });
+  assert.match(stats?.type_url ?? "", /^io\.containerd\.cgroups\.v[12]\.Metrics$/);
+  const { Metrics } = stats?.type_url?.includes("v1") ? cgroups.V1 : cgroups.V2;
+  assert.equal(Metrics.decode(stats?.value ?? new Uint8Array()).pids?.current, 7);
 });
 
 test("requests that make no sense", async () => {

@@ -2,6 +2,8 @@ import { type Codec, type ServiceTable, type UnaryHandler, unary } from "../../l
 import { containerd } from "../../proto/index.js";
 import { ShimError, StatusCode, toStatus } from "../error.js";
 import { timestampOf } from "../timestamp.js";
+import type { Controls } from "./controls.js";
+import { hostCgroupVersion, metricsOf } from "./metrics-message.js";
 import type { Exit, ProcessStatus } from "./process.js";
 import { configPathOf } from "./runtime-options.js";
 import type { Tasks } from "./tasks.js";
@@ -11,9 +13,10 @@ const SIGNAL_MAX = 64;
 /** A terminal's size is two 16-bit numbers: struct winsize of ioctl_tty(2). */
 const WINDOW_SIZE_MAX = 0xffff;
 
-const STATUS: Readonly<Record<ProcessStatus, containerd.Status>> = {
+const STATUS: Readonly<Record<ProcessStatus | "paused", containerd.Status>> = {
   created: containerd.Status.CREATED,
   running: containerd.Status.RUNNING,
+  paused: containerd.Status.PAUSED,
   stopped: containerd.Status.STOPPED,
 };
 
@@ -25,10 +28,14 @@ export interface TaskServiceOptions {
 }
 
 /**
- * containerd's task API, versions 2 and 3, which have the same messages. Methods that are not in the table (Pause, Resume, Stats,
- * Update, Checkpoint) are answered with UNIMPLEMENTED.
+ * containerd's task API, versions 2 and 3, which have the same messages. Checkpoint is not in the table and so answered with
+ * UNIMPLEMENTED.
  */
-export function taskServices(tasks: Tasks, { version, shutdown }: TaskServiceOptions): ServiceTable {
+export function taskServices(
+  tasks: Tasks,
+  controls: Controls,
+  { version, shutdown }: TaskServiceOptions,
+): ServiceTable {
   const methods: Readonly<Record<string, UnaryHandler>> = {
     Create: method(containerd.CreateTaskRequest, containerd.CreateTaskResponse, async (request) => ({
       pid: await create(tasks, request),
@@ -40,11 +47,11 @@ export function taskServices(tasks: Tasks, { version, shutdown }: TaskServiceOpt
       state(tasks, request),
     ),
     Wait: method(containerd.WaitRequest, containerd.WaitResponse, async ({ id, exec_id }) =>
-      exitFields(await tasks.process(id, exec_id).process.exit),
+      exitFields(await tasks.process(id, exec_id).exit),
     ),
     Kill: method(containerd.KillRequest, containerd.Empty, async ({ id, exec_id, signal, all }) => {
       if (signal > SIGNAL_MAX) throw invalid(`there is no signal ${signal}`);
-      await tasks.process(id, exec_id).process.kill(signal, all);
+      await tasks.process(id, exec_id).kill(signal, all);
       return {};
     }),
     Delete: method(containerd.DeleteRequest, containerd.DeleteResponse, async ({ id, exec_id }) => {
@@ -62,19 +69,34 @@ export function taskServices(tasks: Tasks, { version, shutdown }: TaskServiceOpt
         if (width > WINDOW_SIZE_MAX || height > WINDOW_SIZE_MAX) {
           throw invalid(`no terminal is ${width} columns by ${height} rows`);
         }
-        await tasks.process(id, exec_id).process.resizePty(width, height);
+        await tasks.process(id, exec_id).resizePty(width, height);
         return {};
       },
     ),
     CloseIO: method(containerd.CloseIORequest, containerd.Empty, async ({ id, exec_id, stdin }) => {
-      const { process } = tasks.process(id, exec_id);
+      const process = tasks.process(id, exec_id);
       if (stdin) process.io.closeStdin();
       return {};
     }),
     Pids: method(containerd.PidsRequest, containerd.PidsResponse, async ({ id }) => {
-      tasks.requireContainer(id);
+      tasks.container(id);
       return { processes: [{ pid: tasks.pid }] };
     }),
+    Pause: method(containerd.PauseRequest, containerd.Empty, async ({ id }) => {
+      await controls.pause(id);
+      return {};
+    }),
+    Resume: method(containerd.ResumeRequest, containerd.Empty, async ({ id }) => {
+      await controls.resume(id);
+      return {};
+    }),
+    Update: method(containerd.UpdateTaskRequest, containerd.Empty, async ({ id, resources }) => {
+      await controls.update(id, jsonOf(resources, "the resources of Update"));
+      return {};
+    }),
+    Stats: method(containerd.StatsRequest, containerd.StatsResponse, async ({ id }) => ({
+      stats: metricsOf(await controls.stats(id), hostCgroupVersion()),
+    })),
     Connect: method(containerd.ConnectRequest, containerd.ConnectResponse, async () => ({
       shim_pid: process.pid,
       task_pid: tasks.pid,
@@ -118,14 +140,16 @@ async function create(tasks: Tasks, request: containerd.CreateTaskRequest): Prom
 }
 
 function state(tasks: Tasks, { id, exec_id }: containerd.StateRequest): containerd.StateResponse.$Properties {
-  const { process, bundle } = tasks.process(id, exec_id);
+  const container = tasks.container(id);
+  const process = container.process(exec_id);
+  const status = exec_id === "" ? container.condition : process.status;
   const { stdin, stdout, stderr, terminal } = process.stdio;
   return {
     id,
     exec_id,
-    bundle,
+    bundle: container.bundle,
     pid: tasks.pid,
-    status: STATUS[process.status],
+    status: STATUS[status],
     stdin,
     stdout,
     stderr,
@@ -137,15 +161,20 @@ function state(tasks: Tasks, { id, exec_id }: containerd.StateRequest): containe
 function exec(tasks: Tasks, request: containerd.ExecProcessRequest): void {
   const { id, exec_id: execId, stdin, stdout, stderr, terminal } = request;
   if (execId === "") throw invalid("Exec needs an exec id");
-  const spec: containerd.Any | null = request.spec;
-  let process: unknown;
-  try {
-    process = JSON.parse(Buffer.from(spec?.value ?? []).toString("utf8"));
-  } catch (error) {
-    throw invalid(`the process of Exec (${spec?.type_url ?? "none"}) is no JSON`, error);
-  }
-  if (typeof process !== "object" || process === null) throw invalid("the process of Exec is no JSON object");
+  const process = jsonOf(request.spec, "the process of Exec");
   tasks.exec({ id, execId, process, stdio: { stdin, stdout, stderr, terminal } });
+}
+
+/** The JSON object in a message of containerd's. @param what the message is in errors */
+function jsonOf(message: containerd.Any | null, what: string): object {
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(message?.value ?? []).toString("utf8"));
+  } catch (error) {
+    throw invalid(`${what} (${message?.type_url ?? "none"}) is no JSON`, error);
+  }
+  if (typeof value !== "object" || value === null) throw invalid(`${what} is no JSON object`);
+  return value;
 }
 
 function exitFields({ status, exitedAt }: Exit): {

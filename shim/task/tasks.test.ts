@@ -72,7 +72,7 @@ test("a single container: events in order, the VM ends with it", async () => {
     { id: "c", namespace: "n", bundle: join(root, "c"), configPath: "/etc/x.yaml" },
   ]);
   assert.equal(await tasks.start("c", ""), 4242);
-  const { process } = tasks.process("c", "");
+  const process = tasks.process("c", "");
   factory.sandbox.process("c").exit(3);
   assert.equal((await process.exit).status, 3);
   const deleted = await tasks.delete("c", "");
@@ -91,7 +91,7 @@ test("the exit is known before the VM is torn down, which Delete waits for", asy
   await tasks.create(taskOf("c"));
   await tasks.start("c", "");
   factory.sandbox.process("c").exit(0);
-  await tasks.process("c", "").process.exit;
+  await tasks.process("c", "").exit;
   assert.equal(heard().at(-1), "/tasks/exit c");
   const deletion = tasks.delete("c", "");
   assert.equal(await Promise.race([deletion.then(() => "deleted"), sleep(30, "waits")]), "waits");
@@ -106,13 +106,13 @@ test("a pod: containers join the sandbox's VM and leave it one by one", async ()
   await tasks.start("a", "");
   assert.equal(factory.specs.length, 1);
   factory.sandbox.process("a").exit(0);
-  await tasks.process("a", "").process.exit;
+  await tasks.process("a", "").exit;
   await tasks.delete("a", "");
   assert.deepEqual(factory.sandbox.calls.slice(-1), ["removeContainer a"]);
   assert.deepEqual(gone, [`${join(root, "a")} 0`]);
   assert.equal(tasks.isEmpty, false);
-  await tasks.process("pod", "").process.kill(9, true);
-  await tasks.process("pod", "").process.exit;
+  await tasks.process("pod", "").kill(9, true);
+  await tasks.process("pod", "").exit;
   await tasks.delete("pod", "");
   assert.equal(factory.sandbox.calls.at(-1), "stop");
   assert.equal(tasks.isEmpty, true);
@@ -126,7 +126,7 @@ test("the end of the sandbox container ends the pod's other containers", async (
   await tasks.create(podContainerTask("a"));
   await tasks.start("a", "");
   factory.sandbox.process("pod").exit(0);
-  assert.equal((await tasks.process("a", "").process.exit).status, 255);
+  assert.equal((await tasks.process("a", "").exit).status, 255);
   await tasks.delete("a", "");
   await tasks.delete("pod", "");
   assert.equal(factory.sandbox.calls.filter((call) => call === "stop").length, 1);
@@ -142,7 +142,7 @@ test("exec: added, started, ended, deleted; its id is free again", async () => {
     await tasks.start("c", "e");
     await assert.rejects(tasks.delete("c", "e"), refusedWith(StatusCode.FAILED_PRECONDITION));
     factory.sandbox.process("c", "e").exit(status);
-    await tasks.process("c", "e").process.exit;
+    await tasks.process("c", "e").exit;
     assert.equal((await tasks.delete("c", "e")).exit.status, status);
     assert.throws(() => tasks.process("c", "e"), refusedWith(StatusCode.NOT_FOUND));
   }
@@ -168,7 +168,7 @@ test("the agent is not asked for an exec's exit before its output is read: it wo
   await sleep(20);
   assert.equal(waits, 0);
   factory.sandbox.process("c", "e").exit(0);
-  assert.equal((await tasks.process("c", "e").process.exit).status, 0);
+  assert.equal((await tasks.process("c", "e").exit).status, 0);
   assert.equal(waits, 1);
 });
 
@@ -233,7 +233,7 @@ test("a container that cannot be created takes its VM with it, but a pod's conta
 
 test("a created container can be deleted without ever having been started", async () => {
   await tasks.create(taskOf("c"));
-  await tasks.process("c", "").process.kill(9, true);
+  await tasks.process("c", "").kill(9, true);
   assert.equal((await tasks.delete("c", "")).exit.status, 137);
   assert.equal(factory.sandbox.calls.at(-1), "stop");
 });
@@ -270,10 +270,10 @@ test("the death of the VM ends every process, and the log says why", async () =>
   await tasks.start("a", "");
   tasks.exec({ id: "a", execId: "e", process: {}, stdio: NO_STDIO });
   await tasks.start("a", "e");
-  const exits = ["e", ""].map((execId) => tasks.process("a", execId).process.exit);
+  const exits = ["e", ""].map((execId) => tasks.process("a", execId).exit);
   factory.sandbox.die("QEMU was ended by signal 9");
   for (const exit of await Promise.all(exits)) assert.equal(exit.status, 255);
-  assert.equal((await tasks.process("pod", "").process.exit).status, 255);
+  assert.equal((await tasks.process("pod", "").exit).status, 255);
   assert.match(errors.join("\n"), /the VM is lost .*QEMU was ended by signal 9/);
   await tasks.delete("a", "");
   await tasks.delete("pod", "");
@@ -285,7 +285,7 @@ test("what could not be removed is not claimed to be gone", async () => {
   await tasks.create(podTask());
   await tasks.start("pod", "");
   await tasks.create(podContainerTask("a"));
-  await tasks.process("a", "").process.kill(9, true);
+  await tasks.process("a", "").kill(9, true);
   factory.sandbox.failures.set("removeContainer", new Error("busy"));
   await tasks.delete("a", "");
   assert.deepEqual(gone, []);
@@ -304,7 +304,7 @@ test("the reason of the VM's death is told even if the agent's silence comes fir
   setTimeout(() => factory.sandbox.die("QEMU was ended by signal 9"), 20);
   await assert.rejects(start, /QEMU was ended by signal 9/);
   await assert.rejects(creation, /QEMU was ended by signal 9/);
-  assert.equal((await tasks.process("pod", "").process.exit).status, 255);
+  assert.equal((await tasks.process("pod", "").exit).status, 255);
   assert.match(errors.join("\n"), /the VM is lost .*QEMU was ended by signal 9/);
 });
 
@@ -313,7 +313,7 @@ test("the exits of a lost VM do not wait for its clean-up", async () => {
   await tasks.create(taskOf("c"));
   await tasks.start("c", "");
   factory.sandbox.die("kata-fsd was ended by signal 9");
-  assert.equal((await tasks.process("c", "").process.exit).status, 255);
+  assert.equal((await tasks.process("c", "").exit).status, 255);
 });
 
 test("a container that runs out of memory is reported, every time", async () => {
@@ -329,7 +329,7 @@ test("a Delete that is sent twice gets one answer", async () => {
   await tasks.create(taskOf("c"));
   await tasks.start("c", "");
   factory.sandbox.process("c").exit(0);
-  await tasks.process("c", "").process.exit;
+  await tasks.process("c", "").exit;
   const [first, second] = await Promise.all([tasks.delete("c", ""), tasks.delete("c", "")]);
   assert.deepEqual(first, second);
   assert.equal(heard().filter((topic) => topic === "/tasks/delete").length, 1);

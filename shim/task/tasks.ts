@@ -11,7 +11,7 @@ import { orLoss } from "./loss.js";
 import { watchForOom } from "./oom-watch.js";
 import { Pod } from "./pod.js";
 import { type Exit, Process, type ProcessListener } from "./process.js";
-import type { SandboxFactory } from "./sandbox-port.js";
+import type { Sandbox, SandboxFactory } from "./sandbox-port.js";
 
 /** How long a client that does not read its container's last output keeps the VM, where that output is. */
 const UNREAD_OUTPUT_LIMIT_MS = 60_000;
@@ -109,17 +109,17 @@ export class Tasks {
 
   /** Starts a container, or a process that Exec added to it. */
   async start(id: string, execId: string): Promise<number> {
-    await this.#container(id).process(execId).start();
+    await this.container(id).process(execId).start();
     return this.pid;
   }
 
   exec(task: ExecTask): void {
-    const container = this.#container(task.id);
+    const container = this.container(task.id);
     container.requireNewExecId(task.execId);
-    if (container.init.status !== "running") {
+    if (container.condition !== "running") {
       throw new ShimError(
         StatusCode.FAILED_PRECONDITION,
-        `container ${task.id} is ${container.init.status}, not running`,
+        `container ${task.id} is ${container.condition}, not running`,
       );
     }
     const { containerId, execId, pid } = { containerId: task.id, execId: task.execId, pid: this.pid };
@@ -138,15 +138,14 @@ export class Tasks {
     events.publish({ topic: "/tasks/exec-added", containerId, execId });
   }
 
-  /** The record of a process, for State, Wait, Kill, ResizePty and CloseIO. */
-  process(id: string, execId: string): { readonly process: Process; readonly bundle: string } {
-    const container = this.#container(id);
-    return { process: container.process(execId), bundle: container.bundle };
+  /** The record of a process, for Wait, Kill, ResizePty and CloseIO. */
+  process(id: string, execId: string): Process {
+    return this.container(id).process(execId);
   }
 
   /** Forgets a process that has ended or was never started; of a container, everything it has in the VM, too. */
   async delete(id: string, execId: string): Promise<DeletedTask> {
-    const container = this.#container(id);
+    const container = this.container(id);
     const process = container.process(execId);
     await process.startSettled();
     process.retire();
@@ -173,21 +172,22 @@ export class Tasks {
   }
 
   /** @throws ShimError NOT_FOUND */
-  requireContainer(id: string): void {
-    this.#container(id);
-  }
-
-  /** Ends the VM, if there is one. Resolves with whether nothing is left of it. */
-  async stop(): Promise<boolean> {
-    return (await this.#pod?.stop()) ?? true;
-  }
-
-  #container(id: string): Container {
+  container(id: string): Container {
     const container = this.#containers.get(id);
     if (container === undefined) {
       throw new ShimError(StatusCode.NOT_FOUND, `container ${id}: not found`);
     }
     return container;
+  }
+
+  /** @throws ShimError FAILED_PRECONDITION when the VM is not there, or about to go */
+  get sandbox(): Sandbox {
+    return this.#runningPod().sandbox;
+  }
+
+  /** Ends the VM, if there is one. Resolves with whether nothing is left of it. */
+  async stop(): Promise<boolean> {
+    return (await this.#pod?.stop()) ?? true;
   }
 
   #runningPod(): Pod {

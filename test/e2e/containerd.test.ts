@@ -6,6 +6,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import { parseMountinfo } from "../../setup/run/facts.js";
 import { containerdSeries, Machine } from "./machine.js";
 
+/** How long a container is paused: longer than its guest, on a busy host, would stand still by itself. */
+const PAUSE_MS = 4000;
+
 for (const series of await containerdSeries()) {
   describe(`a container under containerd ${series}`, () => {
     let machine: Machine;
@@ -67,6 +70,35 @@ for (const series of await containerdSeries()) {
       assert.match(`${deleted.stderr} status ${deleted.status}`, /exit code 7|status 7$/);
       await machine.remove("life");
       assert.deepEqual(await machine.leftovers(), []);
+    });
+
+    it("stands still while it is paused, and is measured in the guest", async () => {
+      const script = "while :; do cat /proc/uptime >> /beats; sleep 0.1; done";
+      await machine.runDetached("still", ["/bin/sh", "-c", script]);
+      const still = machine.name("still");
+      const untilBeats = "until [ $(busybox wc -l < /beats) -gt $0 ]; do sleep 0.1; done; cat /beats";
+      const beats = async (more: number) => {
+        const { stdout } = await machine.exec("still", ["/bin/sh", "-c", untilBeats, `${more}`]);
+        return stdout.toString().trim().split("\n").map(Number.parseFloat);
+      };
+      const before = await beats(1);
+      assert.equal((await machine.ctr(["task", "pause", still])).status, 0);
+      assert.equal(await machine.status("still"), "PAUSED");
+      assert.match((await machine.exec("still", ["/bin/id"])).stderr, /paused, not running/);
+      await delay(PAUSE_MS);
+      assert.equal((await machine.ctr(["task", "resume", still])).status, 0);
+      assert.equal(await machine.status("still"), "RUNNING");
+      const all = await beats(before.length + 2);
+      const pauses = all.slice(1).map((beat, index) => beat - (all[index] ?? beat));
+      assert.ok(Math.max(...pauses) * 1000 >= PAUSE_MS, `longest pause ${Math.max(...pauses)} s`);
+
+      const metrics = await machine.ctr(["task", "metrics", "--format", "json", still]);
+      assert.equal(metrics.status, 0, metrics.stderr);
+      const { cpu, memory, pids } = JSON.parse(metrics.stdout.toString());
+      assert.ok(Number(pids.current) >= 1, metrics.stdout.toString());
+      assert.ok(Number(cpu.usage?.total ?? cpu.usage_usec) > 0);
+      assert.ok(Number(memory.usage?.usage ?? memory.usage) > 4096);
+      await machine.remove("still");
     });
 
     it("that cannot run its command says why, and leaves nothing", async () => {

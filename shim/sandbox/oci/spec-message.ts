@@ -64,6 +64,11 @@ function processOf(process: JsonReader): agent.Process.$Properties {
   };
 }
 
+/** The limits of an Update, as the agent takes them. @throws ShimError INVALID_ARGUMENT */
+export function resourcesMessage(resources: unknown): agent.LinuxResources.$Properties {
+  return resourcesOf(JsonReader.of(resources, "resources"));
+}
+
 function capabilitiesOf(capabilities: JsonReader): agent.LinuxCapabilities.$Properties {
   return {
     Bounding: capabilities.texts("bounding"),
