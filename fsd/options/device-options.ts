@@ -84,6 +84,8 @@ export function deviceOptions(given: Given): DeviceOptions {
     xattrMap,
     posixAcl,
     securityLabel,
+    posixLock: !given.has("no-posix-lock"),
+    flock: !given.has("no-flock"),
     killprivV2: given.isOn("killpriv-v2", "no-killpriv-v2", preset.killprivV2),
     inodeFileHandles: inodeFileHandles(given),
     uids,

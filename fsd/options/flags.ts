@@ -60,6 +60,11 @@ export const SECTIONS = {
       help: "the daemon, not the guest, clears set-user-id and set-group-id bits when a file is written to",
     },
     "no-killpriv-v2": { perDevice: true, help: "the guest does so (preset)" },
+    "no-posix-lock": {
+      perDevice: true,
+      help: "locks of fcntl(2) are known to this guest alone (preset: to the host, too)",
+    },
+    "no-flock": { perDevice: true, help: "the same for locks of flock(2)" },
     "announce-submounts": {
       perDevice: true,
       help: "the guest sees mounts below the directory as mounts of their own (preset)",

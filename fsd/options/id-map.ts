@@ -41,18 +41,11 @@ export function parseIdMap(name: string, texts: readonly string[]): IdMap {
   const hostToGuest: IdRange[] = [];
   for (const text of texts) {
     const [kind = "", ...fields] = text.split(":");
-    const ids = fields.map(toId);
     const isForbidding = kind === "forbid-guest";
-    const [first, second, third] = ids;
+    const ids = fields.map(toId);
+    if (ids.length !== (isForbidding ? 2 : 3) || ids.some(Number.isNaN)) throw wrong(name, text);
+    const [first = 0, second = 0, third = 0] = ids;
     const count = isForbidding ? second : third;
-    if (
-      ids.length !== (isForbidding ? 2 : 3) ||
-      first === undefined ||
-      second === undefined ||
-      count === undefined
-    ) {
-      throw wrong(name, text);
-    }
     const forth = { first, count, target: second };
     const back = { first: second, count, target: first };
     switch (kind) {
@@ -87,6 +80,7 @@ export function parseIdMap(name: string, texts: readonly string[]): IdMap {
   }
 }
 
+/** NaN for what is no id. */
 function toId(text: string): number {
   return /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
 }

@@ -17,6 +17,10 @@ const SWITCHES: Readonly<Record<string, readonly string[]>> = {
   no_posix_acl: ["--posix-acl=never"],
   security_label: ["--security-label"],
   no_security_label: ["--security-label=never"],
+  posix_lock: [],
+  no_posix_lock: ["--no-posix-lock"],
+  flock: [],
+  no_flock: ["--no-flock"],
 };
 
 const SETTINGS: Readonly<Record<string, string>> = {

@@ -5,20 +5,24 @@ const WIDTH = 100;
 
 const HEAD = `Usage: kata-fsd --socket-path PATH --shared-dir DIR [OPTIONS] [--device --socket-path PATH …]
 
-Serves a directory of this host to a virtual machine, which mounts it as a virtio-fs file system. QEMU, or another front end of
-vhost-user, connects to the socket; the daemon ends when the virtual machine does. Names and meanings of the options are those of virtiofsd.
+Serves a directory of this host to a virtual machine, which mounts it as a virtio-fs file system. QEMU,
+or another front end of vhost-user, connects to the socket; the daemon ends when it disconnects. The
+options that virtiofsd has, too, have the same names and meanings.
 
-Share /srv/data with a virtual machine of any QEMU since 4.2:
+Share /srv/data with a virtual machine, by QEMU 7.2 or later:
   kata-fsd --socket-path /run/fs.sock --shared-dir /srv/data &
-  qemu-system-x86_64 … -m 1G -object memory-backend-memfd,id=ram,size=1G,share=on -machine q35,memory-backend=ram \\
-    -chardev socket,id=fs,path=/run/fs.sock -device vhost-user-fs-pci,chardev=fs,tag=data
-  and in the guest: mount -t virtiofs data /mnt
+  qemu-system-x86_64 … -m 1G -object memory-backend-memfd,id=ram,size=1G,share=on \\
+    -machine q35,memory-backend=ram -chardev socket,id=fs,path=/run/fs.sock \\
+    -device vhost-user-fs-pci,chardev=fs,tag=data
+  In the guest: mount -t virtiofs data /mnt
 
-Share /usr read-only, mapped from this host's memory by DAX, with QEMU 11.1 or later:
-  kata-fsd --socket-path /run/fs.sock --shared-dir /usr --tag usr --readonly --cache always --dax always &
-  qemu-system-x86_64 … -chardev socket,id=fs,path=/run/fs.sock \\
+The same, read-only, with files mapped from this host's memory (DAX), by QEMU 11.1 or later:
+  kata-fsd --socket-path /run/fs.sock --shared-dir /srv/data --tag data \\
+    --readonly --cache always --dax always &
+  LD_PRELOAD=…/shmem-preload.so qemu-system-x86_64 … -m 1G (memory, machine and chardev as before) \\
     -device vhost-user-test-device-pci,chardev=fs,virtio-id=26,num_vqs=2,vq_size=512,config_size=44
-  and in the guest: mount -t virtiofs -o dax=always,ro usr /mnt
+  In the guest: mount -t virtiofs -o dax=always,ro data /mnt
+  (docs/fsd.md says what the library is for.)
 `;
 
 /** What `--help` prints: what the daemon is for, two examples, and all options by what they are about. */

@@ -29,6 +29,9 @@ export interface SharePolicy {
   readonly posixAcl: Negotiation;
   readonly securityLabel: Negotiation;
   readonly killprivV2: boolean;
+  /** Locks of fcntl(2), and of flock(2), are taken on the host, so that other guests and the host respect them. */
+  readonly posixLock: boolean;
+  readonly flock: boolean;
   readonly inodeFileHandles: InodeFileHandles;
   readonly uids: IdMap;
   readonly gids: IdMap;
@@ -57,6 +60,8 @@ export const PRESET_SHARE_POLICY: SharePolicy = {
   posixAcl: "never",
   securityLabel: "never",
   killprivV2: false,
+  posixLock: true,
+  flock: true,
   inodeFileHandles: "prefer",
   uids: IdMap.identity,
   gids: IdMap.identity,
