@@ -46,8 +46,11 @@ export class ThreadCredentials {
     const isRoot = process.geteuid?.() === 0;
     if (isRoot) {
       const bits = check(prctl(PR_GET_SECUREBITS, 0, 0, 0, 0), "prctl PR_GET_SECUREBITS");
-      const result = prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP, 0, 0, 0);
-      check(result, "prctl PR_SET_SECUREBITS");
+      // In a sandbox it is set, and cannot be any more.
+      if ((bits & SECBIT_NO_SETUID_FIXUP) === 0) {
+        const result = prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP, 0, 0, 0);
+        check(result, "prctl PR_SET_SECUREBITS");
+      }
     }
     return new ThreadCredentials(isRoot);
   }

@@ -6,7 +6,15 @@ const prlimit = bindLazily<(pid: number, resource: number, wanted: number, curre
   "int prlimit(int pid, int resource, uintptr_t wanted, uintptr_t current)",
 );
 
-const RLIMIT_NOFILE = 7;
+/** RLIMIT_* of asm-generic/resource.h. */
+const Resource = {
+  core: 4,
+  openFiles: 7,
+  lockedMemory: 8,
+  messageQueueBytes: 12,
+  nice: 13,
+  realTimePriority: 14,
+} as const;
 const SELF = 0;
 /** The most that the kernel lets anyone have. */
 const NR_OPEN_PATH = "/proc/sys/fs/nr_open";
@@ -22,7 +30,7 @@ export interface ResourceLimit {
 
 /** How many descriptors this process may have. @throws SysError */
 export function descriptorLimit(): ResourceLimit {
-  check(prlimit(SELF, RLIMIT_NOFILE, 0, bufferAddress), "prlimit", "RLIMIT_NOFILE");
+  check(prlimit(SELF, Resource.openFiles, 0, bufferAddress), "prlimit", "RLIMIT_NOFILE");
   return { soft: Number(buffer[0]), hard: Number(buffer[1]) };
 }
 
@@ -47,10 +55,16 @@ export function setDescriptorLimit(count: number): void {
   if (!setLimit(count, count)) throw SysError.fromErrno(lastErrno(), "prlimit", `RLIMIT_NOFILE ${count}`);
 }
 
+/** Takes a resource from this process for good: its limit becomes 0, and nobody without CAP_SYS_RESOURCE raises it. @throws SysError */
+export function renounce(resource: Exclude<keyof typeof Resource, "openFiles">): void {
+  buffer.fill(0n);
+  check(prlimit(SELF, Resource[resource], bufferAddress, 0), "prlimit", resource);
+}
+
 function setLimit(soft: number, hard: number): boolean {
   buffer[0] = BigInt(soft);
   buffer[1] = BigInt(hard);
-  return prlimit(SELF, RLIMIT_NOFILE, bufferAddress, 0) === 0;
+  return prlimit(SELF, Resource.openFiles, bufferAddress, 0) === 0;
 }
 
 function systemLimit(): number {
