@@ -34,7 +34,8 @@ export function processesOf(sandboxId: string): SandboxProcesses {
       "shim",
       (words) => words.some((word) => word.endsWith("/shim.cjs")) && words.at(-1) === "start",
     ),
-    daemon: find("daemon", (words) => words.some((word) => word.endsWith("/fsd.cjs"))),
+    // The process itself, not those that wait for it outside its namespaces.
+    daemon: find("daemon", (words) => words[1]?.endsWith("/fsd.cjs") === true),
     qemu: find("QEMU", (words) => words.some((word) => word.endsWith("/qemu-system-x86_64"))),
   };
 }

@@ -28,11 +28,15 @@ import { cstring, ROOT, TestGuest } from "./testing/test-guest.js";
 
 const main = fileURLToPath(new URL("main.ts", import.meta.url));
 
-/** @param inherited becomes descriptor 3 of the daemon */
+/** The daemon alone, without the launcher and what it does for the sandbox. @param inherited becomes descriptor 3 of the daemon */
 function start(t: TestContext, dir: string, args: readonly string[], inherited?: number): ChildProcess {
-  const child = spawn(process.execPath, ["--import", "tsx", main, ...args], {
-    stdio: ["ignore", "pipe", "pipe", inherited ?? "ignore"],
-  });
+  const child = spawn(
+    process.execPath,
+    ["--import", "tsx", main, "--sandbox", "none", "--seccomp", "none", ...args],
+    {
+      stdio: ["ignore", "pipe", "pipe", inherited ?? "ignore"],
+    },
+  );
   t.after(() => {
     if (child.exitCode === null) child.kill("SIGKILL");
     rmSync(dir, { recursive: true, force: true });

@@ -10,6 +10,7 @@ import { deviceName } from "./options/device-options.js";
 import { OptionsError } from "./options/error.js";
 import { type FsdAction, type FsdOptions, parseOptions } from "./options/parse.js";
 import { usage } from "./options/usage.js";
+import { enterSandbox } from "./sandbox/sandbox.js";
 import { VERSION } from "./version.js";
 
 /** What libvirt wants to know of a back end (docs/interop/vhost-user.json of QEMU): that it takes options one by one, not by -o. */
@@ -82,7 +83,15 @@ async function serve(options: FsdOptions, sockets: ListeningSocket[], log: FsdLo
   }
   // Node begins to watch for them when its event loop runs.
   await turnNodeLoop();
-  const loop = new EventLoop(devices, metricsFd, nodeLoopFd(), log);
+  const sharedDirs = enterSandbox(
+    options.sandbox,
+    options.devices.map(({ sharedDir: path, readOnly }) => ({ path, readOnly })),
+  );
+  const confined = devices.map(({ options, listeningFd }, index) => ({
+    options: { ...options, sharedDir: sharedDirs[index] ?? options.sharedDir },
+    listeningFd,
+  }));
+  const loop = new EventLoop(confined, metricsFd, nodeLoopFd(), log);
   // What managers of virtiofsd wait for, and ours, too.
   for (const device of options.devices) {
     print(`kata-fsd: ${deviceName(device)}: Waiting for vhost-user socket connection...`);

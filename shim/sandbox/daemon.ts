@@ -45,9 +45,9 @@ export class FsDaemon {
     layout: SandboxLayout,
     logger: Logger,
   ): Promise<FsDaemon> {
-    const command = [...commandOf(configuration), ...daemonArguments(configuration, guestRoot, layout)];
+    const command = [commandOf(configuration), ...daemonArguments(configuration, guestRoot, layout)];
     const [file = "", ...args] = endingWithUs(command);
-    const child = spawn(file, args, { stdio: ["ignore", "ignore", "pipe"] });
+    const child = spawn(file, args, { stdio: ["ignore", "ignore", "pipe"], env: environment() });
     const stderr = new TailBuffer(STDERR_BYTES);
     const ready = untilReady(child, stderr, logger);
     const { pid } = child;
@@ -101,10 +101,15 @@ export class FsDaemon {
   }
 }
 
-/** Without a configured daemon it is the one that was built with the shim, run by the same Node. */
-function commandOf({ path }: DaemonConfiguration): string[] {
-  if (path !== undefined) return [path];
-  return [process.execPath, fileURLToPath(new URL("./fsd.cjs", import.meta.url))];
+/** Without a configured daemon it is the one that was built with the shim. */
+function commandOf({ path }: DaemonConfiguration): string {
+  return path ?? fileURLToPath(new URL("./bin/kata-fsd", import.meta.url));
+}
+
+/** What containerd's environment holds is none of the daemon's business. It is run by the same Node as the shim. */
+function environment(): NodeJS.ProcessEnv {
+  const { PATH } = process.env;
+  return { KATA_FS_NODE: process.execPath, ...(PATH === undefined ? {} : { PATH }) };
 }
 
 /**
@@ -129,6 +134,8 @@ export function daemonArguments(
   const window = (sizeMiB: number) => ["--dax-window", `${sizeMiB}M`];
   return [
     ...["--metrics-socket", layout.metricsSocket],
+    // The guest's overlay sets trusted.overlay.* on the upper directory, which takes this capability.
+    ...["--modcaps", "+sys_admin"],
     ...["--socket-path", layout.guestSocket, "--shared-dir", guestRoot, "--tag", Tags.guest],
     ...["--readonly", "--cache", "always", "--xattr"],
     ...(dax ? ["--dax", "always", ...window(guestDaxWindowMiB)] : []),

@@ -6,14 +6,19 @@ import {
   MS_BIND,
   MS_PRIVATE,
   MS_RDONLY,
-  MS_REC,
   MS_REMOUNT,
+  MS_SHARED,
   mount,
   unmount,
 } from "../../lib/sys/mount.js";
+import { MountAttribute, MountTree } from "../../lib/sys/mount-tree.js";
 import { messageOf, ShimError, StatusCode } from "../error.js";
 import type { SandboxLayout } from "./layout.js";
 import type { BoundEntry, MountedEntry, ShareEntry } from "./share-entry.js";
+
+/** kata-fsd serves files, and need not open devices or run programs. What the guest may do with them is the guest's affair. */
+const CONFINED = MountAttribute.noSuid | MountAttribute.noDevices | MountAttribute.noExec;
+const CONFINED_OPTIONS = ["nosuid", "nodev", "noexec"];
 
 /**
  * The directory tree that the guest sees of the host. It lies in the shim's mount namespace and vanishes with it. The tree
@@ -34,6 +39,8 @@ export class Share {
     // The two paths stay apart: what is mounted at one must not show at the other, whose content is removed without asking.
     mount("", layout.shared, "", MS_PRIVATE);
     mount("", layout.shared, "", MS_BIND | MS_REMOUNT | MS_RDONLY);
+    // kata-fsd has a mount namespace of its own, made when this one is empty: what is mounted here later is to appear there, too.
+    mount("", layout.shared, "", MS_SHARED);
     return new Share(layout);
   }
 
@@ -69,9 +76,15 @@ export class Share {
     this.#makeMountPoint(path, isDirectory(source));
     const target = join(this.layout.shared, path);
     try {
-      mount(source, target, "", MS_BIND | (recursive ? MS_REC : 0));
+      const tree = new MountTree(source, recursive);
+      try {
+        tree.setAttributes(CONFINED, recursive);
+        if (readOnly) tree.setAttributes(MountAttribute.readOnly, false);
+        tree.attach(target);
+      } finally {
+        tree.close();
+      }
       this.#mounted.push(path);
-      if (readOnly) mount("", target, "", MS_BIND | MS_REMOUNT | MS_RDONLY);
     } catch (cause) {
       throw new ShimError(StatusCode.FAILED_PRECONDITION, messageOf(cause), { cause });
     }
@@ -81,8 +94,8 @@ export class Share {
   #mount({ mount: { type, source, options }, path }: MountedEntry): void {
     this.#makeMountPoint(path, true);
     const target = join(this.layout.shared, path);
-    const chosen = options.length === 0 ? [] : ["-o", options.join(",")];
-    const { status, stderr, error } = spawnSync("mount", ["-t", type, ...chosen, "--", source, target], {
+    const chosen = [...options, ...CONFINED_OPTIONS].join(",");
+    const { status, stderr, error } = spawnSync("mount", ["-t", type, "-o", chosen, "--", source, target], {
       encoding: "utf8",
     });
     if (status !== 0) {
