@@ -14,9 +14,9 @@ export interface FsdState {
   /** File handles that are too long for the record of their inode: a {@link EXTENTS} header, then units. */
   readonly inodeExtents: DataView;
   /** Slots of inodes whose descriptor is open for the time being, in the order in which they are looked at to make room. */
-  readonly openInodes: Int32Array<ArrayBuffer>;
+  readonly openInodes: Int32Array;
   /** Heads of the hash chains of `inodes`: a slot number each, 0 for an empty chain. Their number is a power of two. */
-  readonly inodeBuckets: Int32Array<ArrayBuffer>;
+  readonly inodeBuckets: Int32Array;
   readonly handles: DataView;
   readonly mounts: DataView;
   /** File systems by st_dev; the index makes inode numbers unique. */
@@ -168,20 +168,24 @@ export const DAX_RANGE = {
   mappedBytes: 16,
 } as const;
 
-/** Memory that was never touched costs nothing: the kernel gives zeroed pages at the first write. */
+/**
+ * Memory that was never touched costs nothing: the kernel gives zeroed pages at the first write. It is shared memory for V8 as well, which
+ * does not count that among what its garbage collector is to look after.
+ */
 export function createFsdState(limits: StateLimits): FsdState {
   const chunks = Math.ceil(limits.inodes / INODE_CHUNK.slots);
   const buckets = 2 ** Math.ceil(Math.log2(limits.inodes));
+  const view = (byteLength: number) => new DataView(new SharedArrayBuffer(byteLength));
   return {
-    session: new DataView(new ArrayBuffer(SESSION.bytes)),
-    inodes: new DataView(new ArrayBuffer(chunks * INODE_CHUNK.slots * INODE.bytes)),
-    inodeChunks: new DataView(new ArrayBuffer(chunks * INODE_CHUNK.bytes)),
-    inodeExtents: new DataView(new ArrayBuffer((1 + limits.inodes) * EXTENTS.unitBytes)),
-    openInodes: new Int32Array(limits.openInodes),
-    inodeBuckets: new Int32Array(buckets),
-    handles: new DataView(new ArrayBuffer(limits.handles * HANDLE.bytes)),
-    mounts: new DataView(new ArrayBuffer(limits.mounts * MOUNT.bytes)),
-    devices: new DataView(new ArrayBuffer(limits.devices * DEVICE.bytes)),
-    daxRanges: new DataView(new ArrayBuffer(limits.daxRanges * DAX_RANGE.bytes)),
+    session: view(SESSION.bytes),
+    inodes: view(chunks * INODE_CHUNK.slots * INODE.bytes),
+    inodeChunks: view(chunks * INODE_CHUNK.bytes),
+    inodeExtents: view((1 + limits.inodes) * EXTENTS.unitBytes),
+    openInodes: new Int32Array(new SharedArrayBuffer(limits.openInodes * 4)),
+    inodeBuckets: new Int32Array(new SharedArrayBuffer(buckets * 4)),
+    handles: view(limits.handles * HANDLE.bytes),
+    mounts: view(limits.mounts * MOUNT.bytes),
+    devices: view(limits.devices * DEVICE.bytes),
+    daxRanges: view(limits.daxRanges * DAX_RANGE.bytes),
   };
 }
