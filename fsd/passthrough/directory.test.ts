@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import fc from "fast-check";
 import { Opcode } from "../fuse/constants.js";
 import { serveDirectory } from "../testing/fixture.js";
 import { ROOT, u32, u64 } from "../testing/test-guest.js";
@@ -99,4 +100,42 @@ test("a directory that is gone reads as empty, one with a wrong handle not at al
   assert.ok(reply.error === "ENOENT" || reply.body.length === 0);
   const wrong = guest.send(Opcode.READDIR, ROOT, [u64(fh + 1n, 0n), u32(4096, 0), u64(0n), u32(0, 0)]);
   assert.equal(wrong.error, "EBADF");
+});
+
+test("whatever changes meanwhile, what stays is told once", (t) => {
+  const { dir, guest } = serveDirectory(t);
+  let round = 0;
+  const change = fc.record({
+    make: fc.array(fc.stringMatching(/^[a-z]{1,40}$/), { maxLength: 30 }),
+    remove: fc.array(fc.nat(200), { maxLength: 30 }),
+  });
+  const property = fc.property(
+    fc.uniqueArray(fc.stringMatching(/^[A-Z]{1,40}$/), { minLength: 20, maxLength: 120 }),
+    fc.array(change, { minLength: 1, maxLength: 8 }),
+    fc.constantFrom(600, 1024, 4096),
+    fc.boolean(),
+    (staying, changes, size, plus) => {
+      const place = `round${round++}`;
+      mkdirSync(join(dir, place));
+      for (const name of staying) writeFileSync(join(dir, place, name), "");
+      const passing: string[] = [];
+      const { nodeId } = guest.lookup(ROOT, place);
+      const fh = guest.opendir(nodeId);
+      const times = new Map(staying.map((name) => [name, 0]));
+      let offset = 0n;
+      for (let part = 0; ; part++) {
+        const entries = guest.readdir(nodeId, fh, offset, size, plus);
+        if (entries.length === 0) break;
+        offset = entries.at(-1)?.offset ?? 0n;
+        for (const { name } of entries) times.set(name, (times.get(name) ?? 0) + 1);
+        const { make, remove } = changes[part] ?? { make: [], remove: [] };
+        for (const name of make) writeFileSync(join(dir, place, name), "");
+        passing.push(...make);
+        for (const index of remove) rmSync(join(dir, place, passing[index] ?? "absent"), { force: true });
+      }
+      guest.call(Opcode.RELEASEDIR, nodeId, [u64(fh), u32(0, 0), u64(0n)]);
+      for (const name of staying) assert.equal(times.get(name), 1, name);
+    },
+  );
+  fc.assert(property, { numRuns: 30 });
 });

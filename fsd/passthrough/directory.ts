@@ -32,6 +32,11 @@ const D_NAME = 19;
 /** Room for one entry with the longest name. */
 const DIRENT_MAX_BYTES = 288;
 
+/** The smallest entry, and by how much entries can grow on their way to the guest: plain, and with their inode. */
+const DIRENT_MIN_BYTES = 24;
+const PLAIN_GROWTH = 32 / DIRENT_MIN_BYTES;
+const PLUS_GROWTH = 160 / DIRENT_MIN_BYTES;
+
 /** Stored as the position of a directory whose descriptor has gone past the last entry that the guest was given. */
 const POSITION_UNKNOWN = 0xffff_ffff;
 
@@ -67,35 +72,63 @@ function readEntries(fs: FileSystem, request: FuseRequest, reply: FuseReply, plu
 
   const seek = seekTo(fs, fd, handle, request);
   if (seek < 0) return seek;
-  // Entries grow on their way: by a few bytes plain, to about four times with their inode. Those that do not fit are read again.
-  const wanted = Math.min(dents.byteLength, Math.max(plus ? size >>> 2 : size, DIRENT_MAX_BYTES));
-  const length = getdents64(fd, dentsAddress, wanted);
-  if (length < 0) return -lastErrno();
-
+  const growth = plus ? PLUS_GROWTH : PLAIN_GROWTH;
   let written = 0;
+  for (;;) {
+    // No more than what fits for certain, so that the descriptor stands where the guest goes on, without seeking back: on some file systems
+    // an offset is a count of entries, and loses its meaning when entries before it are removed.
+    const fitting = Math.floor((size - written) / growth);
+    if (written > 0 && fitting < DIRENT_MIN_BYTES) break;
+    const wanted = written > 0 ? fitting : Math.max(fitting, DIRENT_MAX_BYTES);
+    const length = getdents64(fd, dentsAddress, Math.min(wanted, dents.byteLength));
+    if (length === 0) break;
+    if (length < 0) {
+      // EINVAL if there is no room for the next name; any other error meets the guest when it asks again.
+      if (written > 0) break;
+      return -lastErrno();
+    }
+    const end = passOn(fs, reply, directory, handle, plus, length, written, size);
+    if (end < 0 || wanted > fitting) return end;
+    written = end;
+  }
+  return written;
+}
+
+/**
+ * Writes the first `length` bytes of {@link dents} as the guest wants them, behind `written` bytes of the reply.
+ * @returns the length of the reply's body then; or -EINVAL if not even one entry fits into `size`
+ */
+function passOn(
+  fs: FileSystem,
+  reply: FuseReply,
+  directory: number,
+  handle: number,
+  plus: boolean,
+  length: number,
+  written: number,
+  size: number,
+): number {
+  let end = written;
   let entry = 0;
   let last = 0;
   while (entry < length) {
     const nameLength = nameLengthAt(entry);
     const headBytes = plus ? ENTRY_OUT_BYTES + DIRENT_HEADER_BYTES : DIRENT_HEADER_BYTES;
     const recordBytes = (headBytes + nameLength + 7) & ~7;
-    if (written + recordBytes > size) {
-      if (written > 0) break;
+    if (end + recordBytes > size) {
       remember(fs, handle, POSITION_UNKNOWN, POSITION_UNKNOWN);
-      return -Errno.EINVAL;
+      return end > 0 ? end : -Errno.EINVAL;
     }
-    const record = OUT_HEADER_BYTES + written;
+    const record = OUT_HEADER_BYTES + end;
     if (plus) writeEntryOf(fs, reply, record, directory, entry, nameLength);
     writeDirent(fs, reply, record + headBytes - DIRENT_HEADER_BYTES, directory, entry, nameLength);
     for (let pad = record + headBytes + nameLength; pad < record + recordBytes; pad++) reply.bytes[pad] = 0;
-    written += recordBytes;
+    end += recordBytes;
     last = entry;
     entry += dents.getUint16(entry + D_RECLEN, true);
   }
-  if (length === 0) return 0;
-  if (entry < length) remember(fs, handle, POSITION_UNKNOWN, POSITION_UNKNOWN);
-  else remember(fs, handle, dents.getUint32(last + D_OFF, true), dents.getUint32(last + D_OFF + 4, true));
-  return written;
+  remember(fs, handle, dents.getUint32(last + D_OFF, true), dents.getUint32(last + D_OFF + 4, true));
+  return end;
 }
 
 /** Length of an entry's name. Records are padded to 8 bytes, so the NUL is among the last 8; what is behind it means nothing. */
