@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// npm test: set-up with every containerd, types, lint, unit tests, then the tests that boot virtual machines.
+// npm test: set-up with every containerd and what only tests use, types, lint, unit tests, then the tests that boot virtual machines.
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { prepare } from "./prepare.mjs";
@@ -39,7 +39,7 @@ process.exitCode = failed.length === 0 ? 0 : 1;
 
 async function setUp() {
   const program = await prepare();
-  const status = await program?.main(["set-up", "--containerd=all"]);
+  const status = await program?.main(["set-up", "--containerd=all", "--for-tests"]);
   // Given back before the tests: some of them run `npm start`, which takes it.
   program?.giveBackLock();
   return status === 0;

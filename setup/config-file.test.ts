@@ -15,6 +15,7 @@ const TOOLCHAIN: Toolchain = {
   firmware: "qboot.rom",
   runc: "/k/runc",
   containerd: {},
+  testing: undefined,
 };
 
 test("set-up's configuration has this machine's places, the defaults, and the comments", async () => {

@@ -9,11 +9,11 @@ import { privateDirectory } from "./private-directory.js";
 import { createProgress, formatSeconds } from "./progress.js";
 import { parseRunRequest } from "./run/arguments.js";
 import { runContainer } from "./run/run.js";
-import { chooseContainerd, setUp } from "./set-up.js";
+import { chooseContainerd, type SetUpOptions, setUp } from "./set-up.js";
 import { SetupError } from "./setup-error.js";
 import type { Toolchain } from "./toolchain.js";
 
-const USAGE = "set-up [--containerd=SERIES|all], or start [-it] [COMMAND …]";
+const USAGE = "set-up [--containerd=SERIES|all] [--for-tests], or start [-it] [COMMAND …]";
 
 /** The file that runs: this one, or the bundle in dist/. The repository is the parent of its folder either way. */
 const thisFile = fileURLToPath(import.meta.url);
@@ -61,18 +61,15 @@ function isExplained(error: unknown): error is Error {
 }
 
 async function dispatch([command, ...words]: readonly string[], signal: AbortSignal): Promise<number> {
-  if (command === "set-up" && words.length <= 1) {
-    const [option = "--containerd=any"] = words;
-    const wanted = /^--containerd=(.+)$/.exec(option)?.[1];
-    if (wanted === undefined) throw new SetupError({ found: `the option ${option}`, needed: USAGE });
-    await setUpAndTell(wanted, {});
+  if (command === "set-up") {
+    await setUpAndTell(readSetUpOptions(words), {});
     return 0;
   }
   if (command === "start") {
     const request = parseRunRequest(words);
     const { KATA_FS_CONTAINERD: wanted = "any", KATA_FS_CONFIG: configFile } = process.env;
     const overrides = configFile === undefined ? {} : await readOverrides(configFile);
-    const toolchain = await setUpAndTell(wanted, overrides);
+    const toolchain = await setUpAndTell({ containerd: wanted, forTests: false }, overrides);
     const containerd = chooseContainerd(toolchain, wanted);
     const directory = privateDirectory();
     return runContainer(request, { directory, project, toolchain, containerd, overrides, progress, signal });
@@ -80,10 +77,24 @@ async function dispatch([command, ...words]: readonly string[], signal: AbortSig
   throw new SetupError({ found: `the command ${command ?? "(none)"}`, needed: USAGE });
 }
 
-async function setUpAndTell(containerd: string, overrides: Overrides): Promise<Toolchain> {
+type Wanted = Pick<SetUpOptions, "containerd" | "forTests">;
+
+function readSetUpOptions(words: readonly string[]): Wanted {
+  let containerd = "any";
+  let forTests = false;
+  for (const word of words) {
+    const series = /^--containerd=(.+)$/.exec(word)?.[1];
+    if (series !== undefined) containerd = series;
+    else if (word === "--for-tests") forTests = true;
+    else throw new SetupError({ found: `the option ${word}`, needed: USAGE });
+  }
+  return { containerd, forTests };
+}
+
+async function setUpAndTell(wanted: Wanted, overrides: Overrides): Promise<Toolchain> {
   const started = performance.now();
   const directory = privateDirectory();
-  const toolchain = await setUp({ directory, project, containerd, overrides, progress });
+  const toolchain = await setUp({ directory, project, ...wanted, overrides, progress });
   console.log(`set-up: all in ${directory.path} (${formatSeconds(performance.now() - started)})`);
   return toolchain;
 }

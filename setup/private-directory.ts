@@ -10,6 +10,8 @@ export interface PrivateDirectory {
   readonly guest: string;
   readonly runc: string;
   readonly shmemPreload: string;
+  /** Parent of what only tests use. */
+  readonly testing: string;
   /** Facts for programs: see {@link Toolchain}. */
   readonly toolchainFile: string;
   /** The shim's configuration. */
@@ -29,6 +31,7 @@ export function privateDirectory(env: NodeJS.ProcessEnv = process.env): PrivateD
     guest: join(path, "guest"),
     runc: join(path, "runc"),
     shmemPreload: join(path, "shmem-preload"),
+    testing: join(path, "testing"),
     toolchainFile: join(path, "toolchain.json"),
     configFile: join(path, "config.yaml"),
     containerd: (series) => join(path, "containerd", series),

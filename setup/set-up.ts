@@ -13,6 +13,7 @@ import {
 import { GuestFiles, guestComponent, installAgent } from "./components/guest.js";
 import { adequateSystemQemu, privateQemu, probeQemu, type Qemu, qemuComponent } from "./components/qemu.js";
 import { findCompiler, SHMEM_PRELOAD, shmemPreloadComponent } from "./components/shmem-preload.js";
+import { findTestTools, testComponents } from "./components/test-tools.js";
 import { configurationFor } from "./config-file.js";
 import { Debian } from "./debian/suites.js";
 import type { Overrides } from "./overrides.js";
@@ -30,6 +31,8 @@ export interface SetUpOptions {
   readonly project: string;
   /** Which containerd is wanted, see {@link setUpContainerd}: "any", "all", or a series such as "1.6". */
   readonly containerd: string;
+  /** True to bring what only tests use as well. */
+  readonly forTests: boolean;
   /** What the user's configuration sets: a QEMU of his own, DAX off. */
   readonly overrides: Overrides;
   readonly progress: Progress;
@@ -62,6 +65,8 @@ export async function setUp(options: SetUpOptions): Promise<Toolchain> {
     await install(runcComponent(directory.runc, debian), progress);
     await setUpGuest(options, debian);
     if (dax) await install(preload, progress);
+    const forTests = testComponents(directory.testing, debian);
+    if (options.forTests) for (const component of forTests) await install(component, progress);
 
     const shmemPreload = dax ? join(directory.shmemPreload, SHMEM_PRELOAD) : undefined;
     const toolchain: Toolchain = {
@@ -74,6 +79,7 @@ export async function setUp(options: SetUpOptions): Promise<Toolchain> {
       firmware: "qboot.rom",
       runc: join(directory.runc, "runc"),
       containerd,
+      testing: await findTestTools(directory.testing, forTests),
     };
     await writeIfChanged(
       directory.toolchainFile,
@@ -157,7 +163,7 @@ async function removeIfEmpty(path: string): Promise<void> {
 
 /** Removes what a set-up that was killed left: the caller holds the lock, so nobody works there. */
 async function removeRemains(path: string): Promise<void> {
-  for (const folder of [path, join(path, "containerd")]) {
+  for (const folder of [path, join(path, "containerd"), join(path, "testing")]) {
     const names = await readdir(folder).catch(() => []);
     for (const name of names.filter(isStagingName)) {
       await rm(join(folder, name), { recursive: true, force: true });

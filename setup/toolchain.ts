@@ -23,6 +23,18 @@ export interface Toolchain {
   readonly containerd: Readonly<
     Record<string, { readonly daemon: string; readonly ctr: string; readonly version: string }>
   >;
+  /** What only tests use; undefined until set-up has run for them. */
+  readonly testing: TestTools | undefined;
+}
+
+/** Programs and kernels that kata-fsd is tested with besides those that sandboxes are made with. */
+export interface TestTools {
+  /** By series, such as "7.2". */
+  readonly qemu: Readonly<Record<string, Toolchain["qemu"]>>;
+  /** Bootable kernel images by series, such as "7.3". */
+  readonly kernel: Readonly<Record<string, string>>;
+  /** Debian's virtiofsd, the control. */
+  readonly virtiofsd: { readonly argv: readonly string[]; readonly version: string };
 }
 
 /** Replaces `file` in one step; leaves it untouched when it says the same already. */

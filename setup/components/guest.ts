@@ -127,8 +127,8 @@ async function installKernel(staging: string, root: string, debian: Debian, step
   return release;
 }
 
-/** Puts the kernel to `target`, decompressed if it can be. */
-async function installImage(image: string, target: string, debian: Debian, step: Step): Promise<void> {
+/** Puts the kernel to `target`, decompressed if it can be: that saves every guest the work. */
+export async function installImage(image: string, target: string, debian: Debian, step: Step): Promise<void> {
   const payload = zstdPayload(await readFile(image));
   if (payload === undefined) {
     await rename(image, target);

@@ -56,6 +56,23 @@ export function qemuComponent(directory: string, debian: Debian): Component {
   };
 }
 
+/** Debian 12's QEMU, which has no DAX: the oldest that kata-fs and its daemon are used with. */
+export function olderQemuComponent(directory: string, debian: Debian): Component {
+  return {
+    title: "QEMU of Debian 12",
+    directory,
+    provides: [PROGRAM],
+    recipe: "bookworm qemu-system-x86 1",
+    async build(staging, step) {
+      const root = await debian.root("bookworm");
+      const packages = await root.download({ packages: ["qemu-system-x86"], withDependencies: true }, step);
+      await unpack(packages, staging, step);
+      const { version } = await probeQemu(privateQemu(staging), false);
+      return `${version}, ${packages.length} packages`;
+    },
+  };
+}
+
 /** The command that starts the QEMU unpacked in `directory`; `preload` as in {@link commandOf}. */
 export function privateQemu(directory: string, preload?: string): Pick<Qemu, "argv" | "env"> {
   const program = foreignProgram(directory, PROGRAM);

@@ -1,0 +1,113 @@
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { run } from "../command.js";
+import { type Component, isInstalled } from "../component.js";
+import type { Debian } from "../debian/suites.js";
+import { unpack } from "../debian/unpack.js";
+import { SetupError } from "../setup-error.js";
+import type { TestTools } from "../toolchain.js";
+import { commandOf, foreignProgram } from "./foreign-program.js";
+import { GuestFiles, installImage } from "./guest.js";
+import { olderQemuComponent, privateQemu, probeQemu } from "./qemu.js";
+
+const KERNEL_METAPACKAGE = "linux-image-cloud-amd64";
+/** Has the bootable image since Debian split the kernel's package. */
+const KERNEL_PACKAGE = /^linux-binary-\d[^_]*/;
+
+/** virtiofsd and what it links to, without the programs for user namespaces that its package depends on. */
+const VIRTIOFSD_PACKAGES = ["virtiofsd", "libc6", "libgcc-s1", "libcap-ng0", "libseccomp2"];
+const VIRTIOFSD = "usr/libexec/virtiofsd";
+
+const QEMU_SERIES = "7.2";
+const KERNEL_SERIES = "7.3";
+
+const folders = {
+  qemu: `qemu-${QEMU_SERIES}`,
+  kernel: `kernel-${KERNEL_SERIES}`,
+  virtiofsd: "virtiofsd",
+} as const;
+
+/** What the tests of kata-fsd use besides what a sandbox is made with, below `directory`. */
+export function testComponents(directory: string, debian: Debian): readonly Component[] {
+  return [
+    olderQemuComponent(join(directory, folders.qemu), debian),
+    newerKernelComponent(join(directory, folders.kernel), debian),
+    virtiofsdComponent(join(directory, folders.virtiofsd), debian),
+  ];
+}
+
+/** Where they are; undefined when one of `components` is not installed as its recipe wants it. */
+export async function findTestTools(
+  directory: string,
+  components: readonly Component[],
+): Promise<TestTools | undefined> {
+  for (const component of components) if (!(await isInstalled(component))) return undefined;
+  return {
+    qemu: { [QEMU_SERIES]: await probeQemu(privateQemu(join(directory, folders.qemu)), false) },
+    kernel: { [KERNEL_SERIES]: join(directory, folders.kernel, GuestFiles.kernel) },
+    virtiofsd: await probeVirtiofsd(join(directory, folders.virtiofsd)),
+  };
+}
+
+/** The newest kernel that Debian 13 has for virtual machines, without its modules: virtio-fs is built in. */
+function newerKernelComponent(directory: string, debian: Debian): Component {
+  return {
+    title: "newer guest kernel",
+    directory,
+    provides: [GuestFiles.kernel],
+    recipe: `trixie-backports ${KERNEL_METAPACKAGE} ${KERNEL_SERIES} 1`,
+    async build(staging, step) {
+      const apt = await debian.root("trixie");
+      const targetSuite = "trixie-backports";
+      const files = await apt.resolve({
+        packages: [KERNEL_METAPACKAGE],
+        targetSuite,
+        withDependencies: true,
+      });
+      const image = files.map(({ fileName }) => KERNEL_PACKAGE.exec(fileName)?.[0]).find(Boolean);
+      if (image === undefined)
+        throw missing(`no kernel behind ${KERNEL_METAPACKAGE} in Debian's ${targetSuite}`);
+      const unpacked = join(staging, "package");
+      await mkdir(unpacked);
+      await unpack(
+        await apt.download({ packages: [image], targetSuite, withDependencies: false }, step),
+        unpacked,
+        step,
+      );
+      const modules = join(unpacked, "usr/lib/modules");
+      const [release] = await readdir(modules);
+      if (release === undefined) throw missing(`${image} without a kernel`);
+      await installImage(join(modules, release, "vmlinuz"), join(staging, GuestFiles.kernel), debian, step);
+      await rm(unpacked, { recursive: true });
+      return `Linux ${release}`;
+    },
+  };
+}
+
+/** Debian's newest virtiofsd. */
+function virtiofsdComponent(directory: string, debian: Debian): Component {
+  return {
+    title: "virtiofsd",
+    directory,
+    provides: [VIRTIOFSD],
+    recipe: `sid ${VIRTIOFSD_PACKAGES.join(" ")} 1`,
+    async build(staging, step) {
+      const apt = await debian.root("sid");
+      const packages = await apt.download({ packages: VIRTIOFSD_PACKAGES, withDependencies: false }, step);
+      await unpack(packages, staging, step);
+      return (await probeVirtiofsd(staging)).version;
+    },
+  };
+}
+
+async function probeVirtiofsd(directory: string): Promise<TestTools["virtiofsd"]> {
+  const argv = commandOf(foreignProgram(directory, VIRTIOFSD));
+  const { stdout } = await run([...argv, "--version"]);
+  const version = /(\d+\.\d+\.\d+)/.exec(stdout)?.[1];
+  if (version === undefined) throw missing(`virtiofsd says of its version: ${stdout.trim()}`);
+  return { argv, version };
+}
+
+function missing(found: string): SetupError {
+  return new SetupError({ found, needed: "Debian's packages as the tests of kata-fsd know them" });
+}
