@@ -53,6 +53,7 @@ function start(t: TestContext, options: Partial<DeviceOptions> = {}): Machine {
       sharedDir: dir,
       tag: "kataShared",
       requestQueues: 1,
+      overlayBrokerFd: undefined,
       readOnly: true,
       dax: "inode",
       daxWindowBytes: 8 * RANGE,

@@ -5,6 +5,7 @@ import { type SplitVirtqueue, VirtqueueError } from "../lib/virtio/split-virtque
 import { createFuseServer, type FsdLog, type FuseServer } from "./fuse/server.js";
 import { createFsdMetrics, type DeviceMetricsReport, reportDeviceMetrics } from "./metrics.js";
 import { type DeviceOptions, deviceName } from "./options/device-options.js";
+import { MarkBrokerSocket } from "./passthrough/mark-broker.js";
 import { VIRTIO_FS_QUEUES, virtioFsConfig } from "./virtio-fs-config.js";
 
 const NO_CONFIG = new Uint8Array(0);
@@ -29,8 +30,10 @@ export class FsDevice implements VhostUserEvents {
   ) {
     const windowBytes = options.dax === "never" ? 0 : options.daxWindowBytes;
     this.#window = windowBytes === 0 ? null : new BackendChannel(windowBytes, serveWhile);
+    const { overlayBrokerFd } = options;
     this.#server = createFuseServer({
       ...options,
+      markBroker: overlayBrokerFd === undefined ? null : new MarkBrokerSocket(overlayBrokerFd),
       root: options.sharedDir,
       window: this.#window,
       metrics: this.#metrics,

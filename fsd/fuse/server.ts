@@ -4,6 +4,7 @@ import type { RequestHandler, SegmentList } from "../../lib/virtio/segment-list.
 import type { FsdMetrics } from "../metrics.js";
 import { FileSystem } from "../passthrough/file-system.js";
 import { batchForget, forget } from "../passthrough/lookup.js";
+import type { MarkBroker } from "../passthrough/mark-broker.js";
 import type { Operation } from "../passthrough/operation.js";
 import { operations } from "../passthrough/operations.js";
 import type { SharePolicy } from "../passthrough/share-policy.js";
@@ -36,6 +37,8 @@ export interface FuseServerOptions extends SharePolicy {
   readonly root: string | number;
   /** The device's shared-memory window, or null where the device has none. */
   readonly window: ShmemWindow | null;
+  /** What handles marks of overlays for a server that may not: see fsd/passthrough/overlay-marks.ts. */
+  readonly markBroker?: MarkBroker | null;
   readonly metrics: FsdMetrics;
   readonly log: FsdLog;
 }

@@ -31,6 +31,8 @@ export interface DeviceOptions extends SharePolicy {
   /** Without a tag the device has no configuration space. */
   readonly tag: string | undefined;
   readonly requestQueues: number;
+  /** An inherited stream socket behind which marks of overlays are handled: see lib/overlay-marks. */
+  readonly overlayBrokerFd: number | undefined;
   /** A power of two. */
   readonly daxWindowBytes: number;
 }
@@ -58,6 +60,14 @@ export function deviceOptions(given: Given): DeviceOptions {
   const preset = PRESET_SHARE_POLICY;
   const readOnly = given.has("readonly");
   const xattrMap = xattrMapOption(given);
+  const brokerFd = given.text("overlay-broker-fd");
+  const overlayBrokerFd =
+    brokerFd === undefined ? undefined : parseCount("overlay-broker-fd", brokerFd, 0, FD_MAX);
+  if (xattrMap !== undefined && brokerFd !== undefined) {
+    throw new OptionsError(
+      "--overlay-broker-fd has rules of its own for names: it cannot go with --xattrmap",
+    );
+  }
   const posixAcl = negotiation(given, "posix-acl");
   const securityLabel = negotiation(given, "security-label");
   const uids = parseIdMap("translate-uid", given.all("translate-uid"));
@@ -80,7 +90,13 @@ export function deviceOptions(given: Given): DeviceOptions {
     allowDirectIo: given.has("allow-direct-io"),
     readdirplus: !given.has("no-readdirplus"),
     announceSubmounts: given.isOn("announce-submounts", "no-announce-submounts", preset.announceSubmounts),
-    xattr: given.has("xattr") || xattrMap !== undefined || posixAcl !== "never" || securityLabel !== "never",
+    overlayBrokerFd,
+    xattr:
+      given.has("xattr") ||
+      xattrMap !== undefined ||
+      brokerFd !== undefined ||
+      posixAcl !== "never" ||
+      securityLabel !== "never",
     xattrMap,
     posixAcl,
     securityLabel,

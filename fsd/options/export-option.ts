@@ -2,7 +2,7 @@ import { type ExportOption, POLICY_NAMES, WITHOUT_LIMIT_SECONDS } from "../passt
 import { OptionsError } from "./error.js";
 
 const FORM = "GLOB:POLICY[,KEY=VALUE…]";
-const KEYS = ["entry", "attr", "negative", "dax", "readonly"] as const;
+const KEYS = ["entry", "attr", "negative", "dax", "readonly", "overlay"] as const;
 type Key = (typeof KEYS)[number];
 type Overrides = Partial<Omit<ExportOption, "pattern" | "policy">>;
 
@@ -72,6 +72,9 @@ function parseSetting(key: Key, value: string | undefined): Overrides {
     case "readonly":
       if (value !== undefined) throw new OptionsError("readonly has no value");
       return { readOnly: true };
+    case "overlay":
+      if (value !== undefined) throw new OptionsError("overlay has no value");
+      return { overlay: true };
   }
 }
 

@@ -25,12 +25,16 @@ export interface ExportOption {
   /** Whether large files are marked for DAX, or from which size on in bytes. */
   readonly dax?: boolean | number;
   readonly readOnly?: boolean;
+  /** A layer or the upper directory of an overlay, which the host mounts, too. */
+  readonly overlay?: boolean;
 }
 
 /** What the guest may keep of an export, and do with it. See docs/caching.md. */
 export interface ExportPolicy {
   /** Refuse every change, even where the mount would allow it. */
   readonly readOnly: boolean;
+  /** Part of an overlay of the guest that the host mounts, too: see xattr-map/overlay-names.ts. */
+  readonly isOverlay: boolean;
   /** Nothing ever changes, on the host either. */
   readonly isImmutable: boolean;
   /** The host may change it at any time: its change events are of interest. */
@@ -60,7 +64,7 @@ export interface DeviceDefaults {
   readonly daxThresholdBytes: number;
 }
 
-type CachePolicy = Omit<ExportPolicy, "readOnly" | "daxThresholdBytes">;
+type CachePolicy = Omit<ExportPolicy, "readOnly" | "isOverlay" | "daxThresholdBytes">;
 
 /** The largest number of seconds that fits the low half of the field: 136 years. */
 export const WITHOUT_LIMIT_SECONDS = 0xffff_ffff;
@@ -126,6 +130,7 @@ export function exportPolicy(option: ExportOption, device: DeviceDefaults): Expo
   return {
     ...named,
     readOnly: device.readOnly || named.isImmutable || (option.readOnly ?? false),
+    isOverlay: option.overlay ?? false,
     entryValid: seconds(option.entrySeconds, named.entryValid),
     attrValid: seconds(option.attrSeconds, named.attrValid),
     negativeValid: seconds(option.negativeSeconds ?? device.negativeSeconds, named.negativeValid),

@@ -20,7 +20,6 @@ import {
 import type { FuseRequest } from "../fuse/request.js";
 import type { FsdMetrics } from "../metrics.js";
 import { createFsdState, type FsdState, SESSION } from "../state.js";
-import { NameMap } from "../xattr-map/name-map.js";
 import type { ExportPolicy } from "./export-policy.js";
 import { ExportTree, ROOT_ZONE } from "./export-tree.js";
 import { HandleTable } from "./handle-table.js";
@@ -28,16 +27,20 @@ import type { IdMap } from "./id-map.js";
 import { guestInodeHigh } from "./inode-number.js";
 import { InodeStore } from "./inode-store.js";
 import { type InodeTable, ROOT_SLOT } from "./inode-table.js";
+import type { MarkBroker } from "./mark-broker.js";
 import { MountFlag, type MountTable } from "./mount-table.js";
+import { OverlayMarks } from "./overlay-marks.js";
 import { ProcPath } from "./proc-path.js";
 import { ReadDescriptors } from "./read-descriptors.js";
 import type { SharePolicy } from "./share-policy.js";
-import { XattrNames } from "./xattr-names.js";
+import { XattrNames, xattrMaps } from "./xattr-names.js";
 
 export interface FileSystemOptions extends SharePolicy {
   readonly root: string | number;
   readonly window: ShmemWindow | null;
   readonly metrics: FsdMetrics;
+  /** Where there is one, host and guest have the directories of overlay exports in common. */
+  readonly markBroker?: MarkBroker | null;
 }
 
 /** Where names are taken from: bytes, and the address of the first of them. */
@@ -77,6 +80,8 @@ export class FileSystem {
   readonly procPath: ProcPath;
   readonly readDescriptors: ReadDescriptors;
   readonly xattrNames: XattrNames;
+  /** Null where the guest's attributes are the host's own, as the device's rules have them. */
+  readonly overlayMarks: OverlayMarks | null;
   readonly metrics: FsdMetrics;
   readonly uids: IdMap;
   readonly gids: IdMap;
@@ -105,7 +110,6 @@ export class FileSystem {
     this.uids = options.uids;
     this.gids = options.gids;
     this.procPath = new ProcPath();
-    this.xattrNames = new XattrNames(this.state, options.xattrMap ?? NameMap.identity());
     this.#store = new InodeStore(
       this.state,
       this.statx,
@@ -117,6 +121,9 @@ export class FileSystem {
     this.inodes = this.#store.inodes;
     this.mounts = this.#store.mounts;
     this.readDescriptors = new ReadDescriptors(this.inodes, this.#store.descriptors);
+    const { markBroker = null } = options;
+    this.overlayMarks = markBroker === null ? null : new OverlayMarks(this, markBroker);
+    this.xattrNames = new XattrNames(this.state, xattrMaps(options.xattrMap, markBroker !== null));
     const dax = options.window === null ? "never" : options.dax;
     this.exports = new ExportTree(options.exports, { ...options, dax });
     this.#isStatic = this.exports.every(({ isImmutable }) => isImmutable);

@@ -57,6 +57,7 @@ function answerEntry(
 ): number {
   const slot = fs.lookup(parent, request, name - request.address);
   if (slot < 0) return slot;
+  if (fs.inodes.type(slot) === S_IFDIR) fs.overlayMarks?.noteNew(slot);
   fs.writeEntry(reply.view, OUT_HEADER_BYTES, parent, slot);
   return ENTRY_OUT_BYTES;
 }

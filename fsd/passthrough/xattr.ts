@@ -1,3 +1,4 @@
+import { MARK_OPAQUE } from "../../lib/overlay-marks/message.js";
 import { Errno } from "../../lib/sys/errno.js";
 import {
   AT_FDCWD,
@@ -32,6 +33,8 @@ const SETXATTR_IN_BYTES = 16;
 const GETXATTR_IN_BYTES = 8;
 const GETXATTR_OUT_BYTES = 8;
 const XATTR_SIZE_MAX = 65536;
+const XATTR_CREATE = 1;
+const XATTR_REPLACE = 2;
 const PERMISSIONS = 0o7777;
 const S_ISGID = 0o2000;
 
@@ -39,11 +42,12 @@ const S_ISGID = 0o2000;
  * Finds the attribute name at `offset` of the request and translates it: see {@link FileSystem.xattrNames}.
  * @returns a {@link Verdict}, or -errno
  */
-function takeAttributeName(fs: FileSystem, request: FuseRequest, offset: number): number {
+function takeAttributeName(fs: FileSystem, request: FuseRequest, slot: number, offset: number): number {
   const length = request.takeString(offset);
   if (length < 0) return length;
   if (length === 0) return -Errno.EINVAL;
-  return length > XATTR_NAME_MAX ? -Errno.ERANGE : fs.xattrNames.toHost(request, offset, length);
+  if (length > XATTR_NAME_MAX) return -Errno.ERANGE;
+  return fs.xattrNames.toHost(request, offset, length, fs.policy(slot).isOverlay);
 }
 
 /** What a change comes to whose attribute is none of the host's: 0 if there is nothing to say against it, or -errno. */
@@ -72,13 +76,16 @@ export const setxattr: Operation = (fs, request) => {
   if (fs.isReadOnly(slot)) return -Errno.EROFS;
   const size = request.uint32(ARGUMENTS);
   const flags = request.uint32(ARGUMENTS + 4);
-  const verdict = takeAttributeName(fs, request, nameOffset);
+  const verdict = takeAttributeName(fs, request, slot, nameOffset);
   const valueOffset = request.nameEnd;
   const refused = refusal(verdict);
   if (refused < 0) return refused;
   if (size > XATTR_SIZE_MAX) return -Errno.E2BIG;
   if (!request.has(valueOffset + size)) return -Errno.EINVAL;
   if (verdict === Verdict.forgotten) return 0;
+  if (verdict === Verdict.opaque) {
+    return setMark(fs, slot, size === 1 && request.bytes[valueOffset] === MARK_OPAQUE, flags);
+  }
   if (isExtended && (request.uint32(ARGUMENTS + 8) & FUSE_SETXATTR_ACL_KILL_SGID) !== 0) {
     const result = clearSetGroupId(fs, request, slot, nameOffset);
     if (result < 0) return result;
@@ -90,6 +97,22 @@ export const setxattr: Operation = (fs, request) => {
     ? hostRefusal(fs, slot, verdict)
     : 0;
 };
+
+/** The mark of a directory of an overlay: see overlay-marks.ts. */
+function readMark(fs: FileSystem, slot: number): number {
+  return fs.inodes.type(slot) === S_IFDIR ? (fs.overlayMarks?.read(slot) ?? 0) : 0;
+}
+
+/** As setxattr(2) with `flags`. A value other than the mark's means nothing to any overlay, and is not kept. */
+function setMark(fs: FileSystem, slot: number, isOpaque: boolean, flags: number): number {
+  if (fs.inodes.type(slot) !== S_IFDIR || fs.overlayMarks === null) return -Errno.EPERM;
+  const mark = fs.overlayMarks.read(slot);
+  if (mark < 0) return mark;
+  if ((flags & XATTR_CREATE) !== 0 && mark !== 0) return -Errno.EEXIST;
+  if ((flags & XATTR_REPLACE) !== 0 && mark === 0) return -Errno.ENODATA;
+  if (mark === (isOpaque ? MARK_OPAQUE : 0)) return 0;
+  return fs.overlayMarks.write(slot, isOpaque);
+}
 
 /**
  * A new ACL takes the set-group-id bit from a file whose group the caller is not in. The guest's kernel knows whether that is so; the
@@ -109,12 +132,18 @@ export const getxattr: Operation = (fs, request, reply) => {
   const slot = fs.inodeOf(request);
   if (slot === 0) return -Errno.ESTALE;
   if (!request.has(ARGUMENTS + GETXATTR_IN_BYTES)) return -Errno.EINVAL;
-  const verdict = takeAttributeName(fs, request, ARGUMENTS + GETXATTR_IN_BYTES);
+  const verdict = takeAttributeName(fs, request, slot, ARGUMENTS + GETXATTR_IN_BYTES);
   if (verdict < 0) return verdict;
   if (verdict === Verdict.unsupported) return -Errno.EOPNOTSUPP;
   if (verdict === Verdict.denied || verdict === Verdict.forgotten) return -Errno.ENODATA;
   const size = roomFor(request);
   if (size < 0) return size;
+  if (verdict === Verdict.opaque) {
+    const mark = readMark(fs, slot);
+    if (mark <= 0) return mark < 0 ? mark : -Errno.ENODATA;
+    reply.bytes[OUT_HEADER_BYTES] = mark;
+    return answer(request, reply, 1);
+  }
   const path = fs.path(slot);
   if (path < 0) return path;
   const result = hostGetxattr(path, fs.xattrNames.address, reply.bodyAddress, size);
@@ -132,7 +161,7 @@ export const listxattr: Operation = (fs, request, reply) => {
   // The guest's list is never longer than the host's, and may be shorter: its length is known only afterwards.
   const listed = hostListxattr(path, reply.bodyAddress, REPLY_BODY_MAX_BYTES);
   if (listed < 0) return -lastErrno();
-  const length = fs.xattrNames.listToGuest(reply.bytes, OUT_HEADER_BYTES, listed);
+  const length = fs.xattrNames.listToGuest(reply.bytes, OUT_HEADER_BYTES, listed, fs.policy(slot).isOverlay);
   return size > 0 && length > size ? -Errno.ERANGE : answer(request, reply, length);
 };
 
@@ -156,10 +185,11 @@ export const removexattr: Operation = (fs, request) => {
   const slot = fs.inodeOf(request);
   if (slot === 0) return -Errno.ESTALE;
   if (fs.isReadOnly(slot)) return -Errno.EROFS;
-  const verdict = takeAttributeName(fs, request, ARGUMENTS);
+  const verdict = takeAttributeName(fs, request, slot, ARGUMENTS);
   const refused = refusal(verdict);
   if (refused < 0) return refused;
   if (verdict === Verdict.forgotten) return -Errno.ENODATA;
+  if (verdict === Verdict.opaque) return setMark(fs, slot, false, XATTR_REPLACE);
   const path = fs.path(slot);
   if (path < 0) return path;
   return hostRemovexattr(path, fs.xattrNames.address) < 0 ? hostRefusal(fs, slot, verdict) : 0;

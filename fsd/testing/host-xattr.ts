@@ -1,11 +1,14 @@
-import { getxattr, listxattr, setxattr } from "../../lib/sys/file.js";
+import { closeSync, openSync } from "node:fs";
+import { getxattr, listxattr, O_NOFOLLOW, O_PATH, setxattr } from "../../lib/sys/file.js";
 import { addressOf, check } from "../../lib/sys/libc.js";
 
-/** Names of the extended attributes that the host has of a path, in order. For tests. */
+/** Names of the extended attributes that the host has of a path, in order; a symbolic link is not followed. For tests. */
 export function hostList(path: string): string[] {
   const list = Buffer.alloc(65536);
-  const pathBytes = Buffer.from(`${path}\0`);
+  const fd = openSync(path, O_PATH | O_NOFOLLOW);
+  const pathBytes = Buffer.from(`/proc/self/fd/${fd}\0`);
   const length = check(listxattr(addressOf(pathBytes), addressOf(list), list.length), "listxattr", path);
+  closeSync(fd);
   return list.toString("utf8", 0, length).split("\0").slice(0, -1).sort();
 }
 

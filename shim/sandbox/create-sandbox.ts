@@ -30,6 +30,7 @@ import {
   Tags,
 } from "./layout.js";
 import { hostnameOf } from "./oci/hostname.js";
+import { OverlayBroker } from "./overlay-broker.js";
 import { type Phases, timed } from "./phases.js";
 import { writeReport } from "./sandbox-report.js";
 import { Share } from "./share.js";
@@ -73,7 +74,8 @@ async function bringUp(
   await checkQemu(hypervisor, daemonConfiguration.dax);
   makeDirectory(layout, undo);
 
-  const share = Share.create(layout);
+  const broker = new OverlayBroker(logger);
+  const share = Share.create(layout, broker);
   undo.add("the share", () => share.destroy());
 
   const vsock = createVsockDevice(layout.vsockDeviceSocket, { accept: acceptToUnix(layout.vsockSocket) });
@@ -82,7 +84,7 @@ async function bringUp(
   undo.add("the vsock device's UNIX socket", () => bridge.close());
 
   const [daemon, daemonMs] = await timed(() =>
-    FsDaemon.start(daemonConfiguration, guest.root, layout, logger),
+    FsDaemon.start(daemonConfiguration, guest.root, layout, broker, logger),
   );
   undo.add("kata-fsd", () => daemon.stop());
   recordProcesses(layout.processes, [daemon.pid]);

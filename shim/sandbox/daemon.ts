@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createConnection } from "node:net";
 import { createInterface } from "node:readline";
+import { Duplex } from "node:stream";
 import { fileURLToPath } from "node:url";
 import type { DaemonConfiguration } from "../../configs/index.js";
 import { messageOf, ShimError, StatusCode } from "../error.js";
@@ -8,6 +9,7 @@ import type { Logger } from "../log/logger.js";
 import { TailBuffer } from "../vm/console.js";
 import { endingWithUs } from "./child.js";
 import { type SandboxLayout, Tags } from "./layout.js";
+import type { OverlayBroker } from "./overlay-broker.js";
 
 const STDERR_BYTES = 4096;
 const STDERR_LINES_TOLD = 3;
@@ -17,6 +19,8 @@ const METRICS_LIMIT_MS = 1000;
 /** Printed for each device when its socket can be connected to. */
 const READY = /Waiting for vhost-user socket connection/;
 const DEVICES = 2;
+/** The daemon's side of the socket to the {@link OverlayBroker}: the first descriptor behind stderr. */
+const BROKER_FD = 3;
 
 /** kata-fsd, serving the guest's root and the sandbox's share. */
 export class FsDaemon {
@@ -43,11 +47,14 @@ export class FsDaemon {
     configuration: DaemonConfiguration,
     guestRoot: string,
     layout: SandboxLayout,
+    broker: OverlayBroker,
     logger: Logger,
   ): Promise<FsDaemon> {
     const command = [commandOf(configuration), ...daemonArguments(configuration, guestRoot, layout)];
     const [file = "", ...args] = endingWithUs(command);
-    const child = spawn(file, args, { stdio: ["ignore", "ignore", "pipe"], env: environment() });
+    const child = spawn(file, args, { stdio: ["ignore", "ignore", "pipe", "pipe"], env: environment() });
+    const brokerSocket = child.stdio[BROKER_FD];
+    if (brokerSocket instanceof Duplex) broker.serve(brokerSocket);
     const stderr = new TailBuffer(STDERR_BYTES);
     const ready = untilReady(child, stderr, logger);
     const { pid } = child;
@@ -118,8 +125,8 @@ function environment(): NodeJS.ProcessEnv {
  * file system in a bundle, are the host's as much as the guest's.
  */
 const EXPORTS = [
-  "*/lower/*:immutable",
-  "*/upper:exclusive",
+  "*/lower/*:immutable,overlay",
+  "*/upper:exclusive,overlay",
   "*/rootfs:exclusive",
   "*/bundle:shared",
   "*/volumes/*:shared",
@@ -141,8 +148,7 @@ export function daemonArguments(
     ...(dax ? ["--dax", "always", ...window(guestDaxWindowMiB)] : []),
     "--device",
     ...["--socket-path", layout.sharedSocket, "--shared-dir", layout.shared, "--tag", Tags.shared],
-    // What overlayfs in the guest keeps its marks in.
-    ...["--xattr", "--killpriv-v2"],
+    ...["--killpriv-v2", "--overlay-broker-fd", `${BROKER_FD}`],
     ...EXPORTS.flatMap((text) => ["--export", text]),
     ...(dax ? ["--dax", "inode", ...window(daxWindowMiB), "--dax-threshold", `${daxThresholdKiB}K`] : []),
   ];

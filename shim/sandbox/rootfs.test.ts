@@ -6,6 +6,7 @@ import { parseOverlayOptions, planRootfs } from "./rootfs.js";
 
 const SNAPSHOTS = "/var/lib/containerd/snapshots";
 const SHARED = "/run/kata-containers/shared/containers";
+const PART = { kind: "bind", recursive: false, isOverlay: true };
 
 function plan(...mounts: Partial<RootfsMount>[]) {
   const complete = mounts.map((mount) => ({ type: "", source: "", target: "", options: [], ...mount }));
@@ -21,9 +22,9 @@ test("an overlay's layers are shown one by one, and the guest puts them together
   ];
   assert.deepEqual(plan({ type: "overlay", source: "overlay", options }), {
     entries: [
-      { kind: "bind", source: `${SNAPSHOTS}/2/fs`, path: "c1/lower/0", readOnly: true, recursive: false },
-      { kind: "bind", source: `${SNAPSHOTS}/1/fs`, path: "c1/lower/1", readOnly: true, recursive: false },
-      { kind: "bind", source: `${SNAPSHOTS}/3`, path: "c1/upper", readOnly: false, recursive: false },
+      { ...PART, source: `${SNAPSHOTS}/2/fs`, path: "c1/lower/0", readOnly: true },
+      { ...PART, source: `${SNAPSHOTS}/1/fs`, path: "c1/lower/1", readOnly: true },
+      { ...PART, source: `${SNAPSHOTS}/3`, path: "c1/upper", readOnly: false },
     ],
     path: "/run/kata-containers/c1/rootfs",
     storages: [
@@ -37,10 +38,25 @@ test("an overlay's layers are shown one by one, and the guest puts them together
           `upperdir=${SHARED}/c1/upper/fs`,
           `workdir=${SHARED}/c1/upper/work`,
           "index=off",
+          "metacopy=off",
+          "redirect_dir=off",
         ],
       },
     ],
   });
+});
+
+test("marks that only this guest's overlay would understand are not made, whatever the host's overlay does", () => {
+  const options = [
+    "lowerdir=/1",
+    "upperdir=/2/fs",
+    "workdir=/2/work",
+    "redirect_dir=on",
+    "metacopy=on",
+    "volatile",
+  ];
+  const [, , , ...others] = plan({ type: "overlay", options }).storages[0]?.options ?? [];
+  assert.deepEqual(others, ["volatile", "index=off", "metacopy=off", "redirect_dir=off"]);
 });
 
 test("a read-only view of several layers has no upper directory", () => {
@@ -89,6 +105,11 @@ test("without a mount the bundle's rootfs is the root, with what is mounted ther
 for (const [what, mounts, message] of [
   ["two mounts", [{ type: "erofs" }, { type: "overlay" }], /has 2 mounts \(erofs, overlay\); needed: one/],
   ["no layer", [{ type: "overlay", options: ["upperdir=/u", "workdir=/w"] }], /needed: lowerdir/],
+  [
+    "marks as user attributes",
+    [{ type: "overlay", options: ["lowerdir=/l", "userxattr"] }],
+    /with userxattr.*; needed: one without/,
+  ],
   ["no work directory", [{ type: "overlay", options: ["lowerdir=/l", "upperdir=/u"] }], /with workdir/],
   [
     "upper and work apart",

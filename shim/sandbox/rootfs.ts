@@ -89,6 +89,12 @@ function unescapePath(path: string): string {
 
 function planOverlay(containerId: string, given: readonly string[]): RootfsPlan {
   const { lower, upper, work, others } = parseOverlayOptions(given);
+  if (others.includes("userxattr")) {
+    throw new ShimError(
+      StatusCode.INVALID_ARGUMENT,
+      `the rootfs of ${containerId} is an overlay with userxattr, as a containerd without privileges mounts it; needed: one without`,
+    );
+  }
   const isWritable = upper !== undefined && work !== undefined;
   if (lower.length === 0 || (!isWritable && (upper ?? work) !== undefined)) {
     throw new ShimError(
@@ -103,6 +109,7 @@ function planOverlay(containerId: string, given: readonly string[]): RootfsPlan 
       path: `${containerId}/lower/${index}`,
       readOnly: true,
       recursive: false,
+      isOverlay: true,
     }),
   );
   const lowerdir = `lowerdir=${layers.map(guestPath).join(":")}`;
@@ -112,8 +119,17 @@ function planOverlay(containerId: string, given: readonly string[]): RootfsPlan 
     return { entries: layers, path, storages: [{ ...storage, options: [lowerdir, ...others] }] };
 
   const { entry, upperdir, workdir } = planUpper(containerId, upper, work);
-  const options = [lowerdir, `upperdir=${upperdir}`, `workdir=${workdir}`, ...others];
+  const options = [lowerdir, `upperdir=${upperdir}`, `workdir=${workdir}`, ...features(others)];
   return { entries: [...layers, entry], path, storages: [{ ...storage, options }] };
+}
+
+/** Features whose marks in the upper directory are for one overlay with one set of inodes, and not to be committed. */
+const LEFT_OFF = ["index", "metacopy", "redirect_dir"];
+
+/** An overlay's options, with those features off that the guest's kernel may have on. */
+function features(options: readonly string[]): string[] {
+  const isLeftOff = (option: string) => LEFT_OFF.some((feature) => option.startsWith(`${feature}=`));
+  return [...options.filter((option) => !isLeftOff(option)), ...LEFT_OFF.map((feature) => `${feature}=off`)];
 }
 
 /** Overlay wants upper and work on one mount: what is shown is the directory that holds both. */
@@ -126,7 +142,10 @@ function planUpper(containerId: string, upper: string, work: string) {
     );
   }
   const path = `${containerId}/upper`;
-  const entry: ShareEntry = { kind: "bind", source: parent, path, readOnly: false, recursive: false };
+  const entry: ShareEntry = {
+    ...{ kind: "bind", source: parent, path },
+    ...{ readOnly: false, recursive: false, isOverlay: true },
+  };
   const inGuest = (directory: string) => join(guestPath(entry), directory.slice(parent.length));
   return { entry, upperdir: inGuest(upper), workdir: inGuest(work) };
 }

@@ -9,6 +9,8 @@ export interface BoundEntry {
   /** Relative to the share; its first part is a container's id. */
   readonly path: string;
   readonly readOnly: boolean;
+  /** A layer, or the directory of the upper one, of an overlay that the guest mounts. */
+  readonly isOverlay?: true;
   /** True to take along what is mounted below the source. */
   readonly recursive: boolean;
 }

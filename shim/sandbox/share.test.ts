@@ -13,9 +13,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { removeDirectory, type SandboxLayout } from "./layout.js";
+import { OverlayBroker } from "./overlay-broker.js";
 import { Share } from "./share.js";
 
 const options = { skip: process.geteuid?.() === 0 ? false : "needs root" };
+
+const ignore = () => {};
+const silent = { debug: ignore, info: ignore, warn: ignore, error: ignore };
 
 /** A share in a directory of its own, beside a directory of the host with a file. */
 function fixture(t: TestContext) {
@@ -37,7 +41,7 @@ function fixture(t: TestContext) {
     vsockSocket: path("vsock.sock"),
     processes: path("processes"),
   };
-  const share = Share.create(layout);
+  const share = Share.create(layout, new OverlayBroker(silent));
   t.after(() => {
     for (const point of mountsBelow(outside).reverse()) execFileSync("umount", ["-l", point]);
     rmSync(outside, { recursive: true });

@@ -14,6 +14,7 @@ import {
 import { MountAttribute, MountTree } from "../../lib/sys/mount-tree.js";
 import { messageOf, ShimError, StatusCode } from "../error.js";
 import type { SandboxLayout } from "./layout.js";
+import type { OverlayBroker } from "./overlay-broker.js";
 import type { BoundEntry, MountedEntry, ShareEntry } from "./share-entry.js";
 
 /** kata-fsd serves files, and need not open devices or run programs. What the guest may do with them is the guest's affair. */
@@ -29,10 +30,13 @@ export class Share {
   /** Mount points below the share's root, in the order in which they were mounted. */
   readonly #mounted: string[] = [];
 
-  private constructor(private readonly layout: SandboxLayout) {}
+  private constructor(
+    private readonly layout: SandboxLayout,
+    private readonly broker: OverlayBroker,
+  ) {}
 
   /** @throws SysError */
-  static create(layout: SandboxLayout): Share {
+  static create(layout: SandboxLayout, broker: OverlayBroker): Share {
     mkdirSync(layout.mountPoints, { mode: 0o700 });
     mkdirSync(layout.shared, { mode: 0o700 });
     mount(layout.mountPoints, layout.shared, "", MS_BIND);
@@ -41,7 +45,7 @@ export class Share {
     mount("", layout.shared, "", MS_BIND | MS_REMOUNT | MS_RDONLY);
     // kata-fsd has a mount namespace of its own, made when this one is empty: what is mounted here later is to appear there, too.
     mount("", layout.shared, "", MS_SHARED);
-    return new Share(layout);
+    return new Share(layout, broker);
   }
 
   /**
@@ -56,6 +60,7 @@ export class Share {
 
   /** Removes everything at and below `path`. @throws SysError */
   remove(path: string): void {
+    this.broker.remove(path);
     for (let index = this.#mounted.length - 1; index >= 0; index--) {
       const mounted = this.#mounted[index] ?? "";
       if (mounted !== path && !mounted.startsWith(`${path}/`)) continue;
@@ -68,11 +73,12 @@ export class Share {
 
   /** Removes the share with all that is mounted in it. @throws SysError */
   destroy(): void {
+    this.broker.close();
     // Detaches the whole tree of mounts below it, too.
     unmount(this.layout.shared, MNT_DETACH);
   }
 
-  #bind({ source, path, readOnly, recursive }: BoundEntry): void {
+  #bind({ source, path, readOnly, recursive, isOverlay }: BoundEntry): void {
     this.#makeMountPoint(path, isDirectory(source));
     const target = join(this.layout.shared, path);
     try {
@@ -85,6 +91,7 @@ export class Share {
         tree.close();
       }
       this.#mounted.push(path);
+      if (isOverlay) this.broker.add(path, target, !readOnly);
     } catch (cause) {
       throw new ShimError(StatusCode.FAILED_PRECONDITION, messageOf(cause), { cause });
     }
