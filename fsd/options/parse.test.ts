@@ -42,6 +42,7 @@ test("socket and directory suffice; all else is as virtiofsd presets it", () => 
         sharedDir: "/d",
         tag: undefined,
         requestQueues: 1,
+        overlayBrokerFd: undefined,
         daxWindowBytes: 256 * 1024 * 1024,
       },
     ],
