@@ -1,4 +1,5 @@
-import { mkdirSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, realpathSync } from "node:fs";
+import { O_CLOEXEC, O_DIRECTORY, O_PATH } from "../../lib/sys/file.js";
 import {
   MS_BIND,
   MS_NODEV,
@@ -11,7 +12,8 @@ import {
   mount,
 } from "../../lib/sys/mount.js";
 import { MountAttribute, MountTree } from "../../lib/sys/mount-tree.js";
-import { pivotRoot } from "../../lib/sys/root.js";
+import { changeDirectory, changeRoot, pivotRoot } from "../../lib/sys/root.js";
+import { SandboxError } from "./error.js";
 
 /** A directory that the daemon serves. */
 export interface SharedDirectory {
@@ -56,6 +58,31 @@ export function enterOwnRoot(directories: readonly SharedDirectory[]): string[] 
   pivotRoot(STAGE);
   mount("", "/", "", MS_REMOUNT | MS_BIND | MS_RDONLY | flags);
   return paths;
+}
+
+/**
+ * Makes the shared directory the root directory of the process, and the directory of its own descriptors the working directory. There is
+ * no namespace, so the latter is a way out for a daemon that a guest has taken over: a chroot is what can be had where {@link enterOwnRoot}
+ * cannot.
+ *
+ * @returns where the directories are now, in their order
+ * @throws SandboxError, SysError
+ */
+export function enterSharedDirectory(directories: readonly SharedDirectory[]): string[] {
+  const [path, ...others] = new Set(directories.map((directory) => realpathSync(directory.path)));
+  if (path === undefined || others.length > 0) {
+    throw new SandboxError(
+      `--sandbox=chroot: one shared directory is possible, not ${others.length + 1}; use --sandbox=namespace`,
+    );
+  }
+  const descriptors = openSync(OWN_DESCRIPTORS, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  try {
+    changeRoot(path);
+    changeDirectory(descriptors);
+  } finally {
+    closeSync(descriptors);
+  }
+  return directories.map(() => "/");
 }
 
 function show(tree: MountTree, path: string): void {

@@ -2,12 +2,13 @@ import { installSeccompFilter } from "../../lib/sys/seccomp.js";
 import { compileSeccompFilter, SeccompReturn } from "../../lib/sys/seccomp-filter.js";
 import { architectureOfHost } from "../../lib/sys/syscall-number.js";
 import type { SandboxOptions, SeccompAction } from "../options/parse.js";
+import { findDescriptorsInWorkingDirectory } from "../passthrough/proc-path.js";
 import { allowedSyscalls } from "./allowed-syscalls.js";
 import { closeDirectories } from "./descriptors.js";
 import { SandboxError } from "./error.js";
 import { limitResources } from "./limits.js";
 import { dropPrivileges, keptCapabilities } from "./privileges.js";
-import { enterOwnRoot, type SharedDirectory } from "./root-directory.js";
+import { enterOwnRoot, enterSharedDirectory, type SharedDirectory } from "./root-directory.js";
 
 /** Set by the launcher, with the namespaces that it has made. See fsd/launcher.sh. */
 const NAMESPACES_VARIABLE = "KATA_FSD_NAMESPACES";
@@ -37,6 +38,10 @@ export function enterSandbox(options: SandboxOptions, directories: readonly Shar
 function enterRoot({ mode }: SandboxOptions, directories: readonly SharedDirectory[]): string[] {
   if (mode === "none") return directories.map(({ path }) => path);
   closeDirectories();
+  if (mode === "chroot") {
+    findDescriptorsInWorkingDirectory();
+    return enterSharedDirectory(directories);
+  }
   if (process.env[NAMESPACES_VARIABLE] !== "1") {
     throw new SandboxError(
       "--sandbox=namespace: kata-fsd was started without namespaces of its own; bin/kata-fsd makes them",

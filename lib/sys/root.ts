@@ -6,6 +6,7 @@ const syscallWithPaths = bindLazily<(nr: number, newRoot: string, putOld: string
   "int64_t syscall(int64_t nr, const char *newRoot, const char *putOld)",
 );
 const chroot = bindLazily<(path: string) => number>("int chroot(const char *path)");
+const fchdir = bindLazily<(fd: number) => number>("int fchdir(int fd)");
 
 /**
  * Makes the mount at `newRoot` the root of the mount namespace, for every thread in it, and lets go of the old root: "pivot_root(".",
@@ -24,8 +25,13 @@ export function pivotRoot(newRoot: string): void {
   process.chdir("/");
 }
 
-/** chroot(2), with the new root as working directory. @throws SysError */
+/** chroot(2), with the new root as working directory. @throws SysError; EPERM without CAP_SYS_CHROOT */
 export function changeRoot(newRoot: string): void {
   check(chroot(newRoot), "chroot", newRoot);
   process.chdir("/");
+}
+
+/** fchdir(2). @throws SysError */
+export function changeDirectory(fd: number): void {
+  check(fchdir(fd), "fchdir");
 }

@@ -197,3 +197,8 @@ export function syscallNumber(name: SyscallName, architecture: Architecture): nu
 export function architectureOfHost(): Architecture | undefined {
   return process.arch === "x64" || process.arch === "arm64" ? process.arch : undefined;
 }
+
+/** All names that are known here. */
+export function syscallNames(): SyscallName[] {
+  return Object.keys(NUMBERS).filter((name): name is SyscallName => Object.hasOwn(NUMBERS, name));
+}

@@ -141,8 +141,6 @@ export function daemonArguments(
   const window = (sizeMiB: number) => ["--dax-window", `${sizeMiB}M`];
   return [
     ...["--metrics-socket", layout.metricsSocket],
-    // The guest's overlay sets trusted.overlay.* on the upper directory, which takes this capability.
-    ...["--modcaps", "+sys_admin"],
     ...["--socket-path", layout.guestSocket, "--shared-dir", guestRoot, "--tag", Tags.guest],
     ...["--readonly", "--cache", "always", "--xattr"],
     ...(dax ? ["--dax", "always", ...window(guestDaxWindowMiB)] : []),

@@ -1,0 +1,107 @@
+import {
+  type ChildProcess,
+  type SpawnSyncReturns,
+  type StdioOptions,
+  spawn,
+  spawnSync,
+} from "node:child_process";
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { buildSync } from "esbuild";
+
+const PROJECT = fileURLToPath(new URL("../../../", import.meta.url));
+const TIME_LIMIT_MS = 30_000;
+
+export interface RunOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  /** Descriptors 3, 4, … of the program. */
+  readonly descriptors?: readonly number[];
+  /** What the launcher is run by, such as unshare(1). */
+  readonly prefix?: readonly string[];
+}
+
+/** A program laid out as the daemon is, in a directory of its own: bin/kata-fsd, the launcher, beside the bundle that it starts. */
+export class LaunchedProgram {
+  /** Of the test, and gone with {@link remove}. */
+  readonly directory = mkdtempSync(join(tmpdir(), "kata-fsd-sandbox-"));
+  readonly launcher = join(this.directory, "bin/kata-fsd");
+
+  /** @param entry TypeScript, relative to the project */
+  constructor(entry: string) {
+    mkdirSync(join(this.directory, "bin"));
+    copyFileSync(join(PROJECT, "fsd/launcher.sh"), this.launcher);
+    chmodSync(this.launcher, 0o755);
+    symlinkSync(join(PROJECT, "node_modules"), join(this.directory, "node_modules"));
+    buildSync({
+      entryPoints: [join(PROJECT, entry)],
+      outfile: join(this.directory, "fsd.cjs"),
+      bundle: true,
+      platform: "node",
+      target: "node20",
+      format: "cjs",
+      external: ["koffi"],
+      define: { "import.meta.url": "__bundleUrl" },
+      banner: { js: `const __bundleUrl = require("node:url").pathToFileURL(__filename).href;` },
+    });
+  }
+
+  run(args: readonly string[], options: RunOptions = {}): SpawnSyncReturns<string> {
+    const [file, ...words] = this.#command(args, options);
+    return spawnSync(file, words, { ...this.#settings(options), encoding: "utf8", timeout: TIME_LIMIT_MS });
+  }
+
+  start(args: readonly string[], options: RunOptions = {}): ChildProcess {
+    const [file, ...words] = this.#command(args, options);
+    return spawn(file, words, this.#settings(options));
+  }
+
+  remove(): void {
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  #command(args: readonly string[], { prefix = [] }: RunOptions): [string, ...string[]] {
+    const [file = this.launcher, ...words] = [...prefix, this.launcher, ...args];
+    return [file, ...words];
+  }
+
+  #settings({ env = {}, descriptors = [] }: RunOptions) {
+    const stdio: StdioOptions = ["ignore", "pipe", "pipe", ...descriptors];
+    return { stdio, env: { PATH: process.env["PATH"], KATA_FS_NODE: process.execPath, ...env } };
+  }
+}
+
+/** The last descendant of a process that has one child at a time: the daemon behind its launcher. */
+export function innermostProcess(pid: number): number {
+  for (let found = pid; ; ) {
+    const child = childOf(found);
+    if (child === undefined) return found;
+    found = child;
+  }
+}
+
+function childOf(parent: number): number | undefined {
+  return readdirSync("/proc")
+    .map(Number)
+    .filter(Number.isInteger)
+    .find((pid) => parentOf(pid) === parent);
+}
+
+function parentOf(pid: number): number | undefined {
+  try {
+    return Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1]);
+  } catch {
+    // It has ended meanwhile.
+    return undefined;
+  }
+}
