@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { AgentError, hasErrno } from "../error.js";
 import type { Reaper } from "../reaper.js";
 import { type Stdio, spawn } from "../sys/spawn.js";
+import { wordedAsRunc } from "./runtime-reason.js";
 
 export interface OciRuntimeOptions {
   /** Absolute path of crun. */
@@ -131,12 +132,12 @@ function environment(): string[] {
   return [`PATH=${process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin"}`];
 }
 
-/** The last message of crun's log (`--log-format json`: an object a line with "msg"), which is why it failed. */
+/** The last message of crun's log (`--log-format json`: an object a line with "msg"), which is why it failed, in runc's words. */
 function readReason(logFile: string): string | undefined {
   try {
     const line = readFileSync(logFile, "utf8").trimEnd().split("\n").at(-1) ?? "";
     const entry: unknown = JSON.parse(line);
-    if (typeof entry === "object" && entry !== null && "msg" in entry) return String(entry.msg);
+    if (typeof entry === "object" && entry !== null && "msg" in entry) return wordedAsRunc(String(entry.msg));
   } catch (error) {
     // No log, or one cut off: the exit status must do.
     if (!(error instanceof SyntaxError) && !hasErrno(error, "ENOENT")) throw error;

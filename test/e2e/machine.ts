@@ -39,6 +39,7 @@ export interface RunOptions {
   readonly input?: Buffer;
   /** Words for ctr before the image. */
   readonly flags?: readonly string[];
+  readonly runtime?: string;
 }
 
 /** What set-up has installed. */
@@ -116,14 +117,31 @@ export class Machine {
   }
 
   /** Runs a command in a container of its own and removes it. */
-  run(suffix: string, command: readonly string[], { input, flags = [] }: RunOptions = {}): Promise<Outcome> {
-    const words = ["run", "--rm", "--runtime", RUNTIME, ...flags, IMAGE_NAME, this.name(suffix), ...command];
+  run(
+    suffix: string,
+    command: readonly string[],
+    { input, flags = [], runtime = RUNTIME }: RunOptions = {},
+  ): Promise<Outcome> {
+    const words = ["run", "--rm", "--runtime", runtime, ...flags, IMAGE_NAME, this.name(suffix), ...command];
     return this.ctr(words, input);
   }
 
   /** Starts a container that goes on in the background. */
-  async runDetached(suffix: string, command: readonly string[]): Promise<void> {
-    const words = ["run", "--detach", "--runtime", RUNTIME, IMAGE_NAME, this.name(suffix), ...command];
+  async runDetached(
+    suffix: string,
+    command: readonly string[],
+    { flags = [] }: Pick<RunOptions, "flags"> = {},
+  ): Promise<void> {
+    const words = [
+      "run",
+      "--detach",
+      "--runtime",
+      RUNTIME,
+      ...flags,
+      IMAGE_NAME,
+      this.name(suffix),
+      ...command,
+    ];
     const { status, stderr } = await this.ctr(words);
     assert.equal(status, 0, stderr + (await this.containerd.logTail(30)));
   }
@@ -178,6 +196,8 @@ export class Machine {
   async stop(): Promise<void> {
     const left = await this.leftovers();
     const log = left.length > 0 ? await this.containerd.logTail(60) : "";
+    // A test that failed half way has not removed its containers.
+    for (const name of this.#names) await this.ctr(["task", "delete", "--force", name]);
     await this.containerd.stop();
     for (const directory of [this.disk, this.state]) {
       for (const point of await mountsBelow(directory)) await execute(["umount", "--lazy", point]);
