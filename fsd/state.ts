@@ -11,7 +11,7 @@ export interface FsdState {
   readonly inodes: DataView;
   /** One record for each {@link INODE_CHUNK.slots} records of `inodes`. */
   readonly inodeChunks: DataView;
-  /** File handles that are too long for the record of their inode: a {@link EXTENTS} header, then units. */
+  /** File handles and names that are too long for the record of their inode: a {@link EXTENTS} header, then units. */
   readonly inodeExtents: DataView;
   /** Slots of inodes whose descriptor is open for the time being, in the order in which they are looked at to make room. */
   readonly openInodes: Int32Array;
@@ -57,7 +57,7 @@ export const SESSION = {
 
 /** One inode that the guest knows. The slot number is the low half of its node id. Slot 0 is unused, slot 1 the root. */
 export const INODE = {
-  bytes: 96,
+  bytes: 112,
   /** Bits of InodeFlag in passthrough/inode-table.ts; 0 in a free slot. */
   flags: 0,
   /** High half of the node id: counts how often the slot was reused, so that no node id comes back. */
@@ -85,19 +85,24 @@ export const INODE = {
   bornNanoseconds: 60,
   /** The request that used the descriptor last. */
   usedBy: 64,
+  /** How many inodes are found by a name in this one. */
+  children: 68,
+  /** Two hashes of the file handle, if InodeFlag.hasPrint says so. */
+  print: 72,
+  print2: 76,
   /** uint16: the type of the file handle, or LOCATOR_IS_NAME; and the length of what follows, 0 if nothing does. */
-  locatorType: 68,
-  locatorLength: 70,
+  locatorType: 80,
+  locatorLength: 82,
   /** How the inode is opened again: the handle, or a NAME_LOCATOR; what is longer than this has its unit of `inodeExtents` here. */
-  locator: 72,
-  locatorInlineBytes: 24,
+  locator: 84,
+  locatorInlineBytes: 28,
 } as const;
 
 /** In place of a file handle's type: the inode is found by a name, see {@link NAME_LOCATOR}. */
 export const LOCATOR_IS_NAME = 0xffff;
 
-/** The directory that an inode was found in, and the name that it had there, with a NUL. */
-export const NAME_LOCATOR = { parent: 0, parentSequence: 4, name: 8 } as const;
+/** The slot of the directory that an inode was found in, and the name that it had there, with a NUL. */
+export const NAME_LOCATOR = { parent: 0, name: 4 } as const;
 
 /** So many records of inodes that their memory, whole pages, can be given back when all of them are free. */
 export const INODE_CHUNK = {

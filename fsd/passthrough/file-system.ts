@@ -24,6 +24,7 @@ import type { ExportPolicy } from "./export-policy.js";
 import { ExportTree, ROOT_ZONE } from "./export-tree.js";
 import { HandleTable } from "./handle-table.js";
 import type { IdMap } from "./id-map.js";
+import type { NameSource } from "./inode-locators.js";
 import { guestInodeHigh } from "./inode-number.js";
 import { InodeStore } from "./inode-store.js";
 import { type InodeTable, ROOT_SLOT } from "./inode-table.js";
@@ -41,12 +42,6 @@ export interface FileSystemOptions extends SharePolicy {
   readonly metrics: FsdMetrics;
   /** Where there is one, host and guest have the directories of overlay exports in common. */
   readonly markBroker?: MarkBroker | null;
-}
-
-/** Where names are taken from: bytes, and the address of the first of them. */
-export interface NameSource {
-  readonly bytes: Uint8Array;
-  readonly address: number;
 }
 
 /** Descriptors that the process needs for itself: sockets, guest memory, eventfds. */
@@ -146,9 +141,8 @@ export class FileSystem {
     for (let slot = 1; slot < this.handles.used; slot++) {
       if (this.handles.fd(slot) >= 0) this.closeHandle(slot);
     }
-    for (let slot = this.inodes.next(ROOT_SLOT); slot !== 0; slot = this.inodes.next(slot)) {
-      this.#dropInode(slot);
-    }
+    this.readDescriptors.dropAll();
+    this.#store.clear();
     this.dax?.reset();
     this.state.session.setUint32(SESSION.initialised, 0, true);
   }
@@ -156,7 +150,7 @@ export class FileSystem {
   /** Gives back every descriptor. The object is of no use afterwards. */
   close(): void {
     this.reset();
-    this.#dropInode(ROOT_SLOT);
+    this.#store.close();
     this.procPath.close();
   }
 
@@ -247,15 +241,17 @@ export class FileSystem {
    * @returns the slot, or -errno.
    */
   lookup(parent: number, source: NameSource, offset: number): number {
-    return this.#store.lookup(parent, source.address + offset, this.childZone(parent, source, offset));
+    return this.#store.lookup(parent, source, offset, this.childZone(parent, source, offset));
   }
 
   /**
    * Puts the object behind `fd`, any descriptor of it, into the table, counts one reference of the guest and fills {@link statx}.
-   * @param near the slot of its parent @param zone its own @returns the slot, or -errno.
+   * @param parent the directory that it was made in, under the name at `offset` of `source`; null for an object without a name
+   * @returns the slot, or -errno.
    */
-  adopt(fd: number, near: number, zone: number): number {
-    return this.#store.adopt(fd, near, zone);
+  adopt(fd: number, parent: number, source: NameSource | null, offset: number): number {
+    const zone = source === null ? this.namelessZone(parent) : this.childZone(parent, source, offset);
+    return this.#store.adopt(fd, parent, zone, source, offset);
   }
 
   /**
@@ -270,8 +266,24 @@ export class FileSystem {
       source.address + offset,
       this.childZone(parent, source, offset),
     );
-    if (slot === 0 || (this.statx.type !== S_IFDIR && this.statx.linkCount > 1)) return 0;
+    if (slot === 0) return 0;
+    const hasOthers = this.statx.type !== S_IFDIR && this.statx.linkCount > 1;
+    if (hasOthers && !this.#store.isFoundBy(slot, parent, source, offset)) return 0;
     return this.keep(slot) || slot;
+  }
+
+  /**
+   * To be called before the name at `offset` of `source` is given up for another one. Takes {@link statx}.
+   * @returns a slot to be given to {@link renamed}; 0 if there is nothing to do
+   */
+  willBeRenamed(parent: number, source: NameSource, offset: number): number {
+    if (!this.#store.usesNames(parent)) return 0;
+    return this.#store.findKnown(parent, source.address + offset, this.childZone(parent, source, offset));
+  }
+
+  /** The inode has the name at `offset` of `source` now. */
+  renamed(slot: number, parent: number, source: NameSource, offset: number): void {
+    if (slot > 0) this.#store.setName(slot, parent, source, offset);
   }
 
   /** The name was not taken. */
@@ -288,8 +300,12 @@ export class FileSystem {
   forget(slot: number, count: number): void {
     if (slot === ROOT_SLOT || slot === 0) return;
     const left = this.inodes.lookups(slot) - count;
-    if (left > 0) this.inodes.setLookups(slot, left);
-    else this.#dropInode(slot);
+    if (left > 0) {
+      this.inodes.setLookups(slot, left);
+      return;
+    }
+    this.readDescriptors.drop(slot);
+    this.#store.forget(slot);
   }
 
   closeHandle(slot: number): void {
@@ -327,10 +343,5 @@ export class FileSystem {
     const uid = this.uids.toGuest(statx.uid);
     const gid = this.gids.toGuest(statx.gid);
     writeAttr(view, offset, statx, statx.inodeLow, high, uid, gid, isDax ? FUSE_ATTR_DAX : 0);
-  }
-
-  #dropInode(slot: number): void {
-    this.readDescriptors.drop(slot);
-    this.#store.drop(slot);
   }
 }

@@ -9,9 +9,12 @@ import { InodeFlag, type InodeTable } from "./inode-table.js";
 import type { MountTable } from "./mount-table.js";
 import type { ProcPath } from "./proc-path.js";
 
+/** Directories have no more above them in any path that the guest could use. */
+const DEPTH_MAX = 4096;
+
 /**
  * Descriptors of the inodes that the guest knows. However many inodes those are, only so many descriptors are open: one that was
- * not used for long is closed, and opened again by the inode's file handle. An inode that could not be opened again keeps its descriptor.
+ * not used for long is closed, and opened again by the inode's locator. An inode that could not be opened again keeps its descriptor.
  */
 export class InodeDescriptors {
   readonly #session: DataView;
@@ -99,7 +102,7 @@ export class InodeDescriptors {
 
   /** Takes back {@link keep} for an inode that can be opened again after all. */
   unkeep(slot: number): void {
-    if (!this.inodes.hasFlag(slot, InodeFlag.isKept) || !this.locators.hasHandle(slot)) return;
+    if (!this.inodes.hasFlag(slot, InodeFlag.isKept) || !this.locators.has(slot)) return;
     this.inodes.clearFlag(slot, InodeFlag.isKept);
     this.kept--;
     this.hold(slot, this.inodes.fd(slot));
@@ -123,22 +126,54 @@ export class InodeDescriptors {
     this.#session.setUint32(SESSION.inodesKept, count, true);
   }
 
-  /** Opens the inode by its handle and looks whether it is what the guest was told. @returns a descriptor, or -errno */
-  #reopen(slot: number): number {
-    if (!this.locators.hasHandle(slot)) return -Errno.ESTALE;
+  /** Opens the inode by its locator, if that leads to what the guest was told. @returns a descriptor, or -errno */
+  #reopen(slot: number, depth = 0): number {
+    if (!this.locators.has(slot) || depth > DEPTH_MAX) return -Errno.ESTALE;
+    const isName = this.locators.isName(slot);
+    const fd = isName ? this.#openByName(slot, depth) : this.#openByHandle(slot);
+    if (fd < 0 || this.inodes.hasFlag(slot, InodeFlag.isVerified)) return fd;
+    const result = this.#verify(slot, fd, isName);
+    if (result === 0) return fd;
+    close(fd);
+    return result;
+  }
+
+  #openByHandle(slot: number): number {
     this.locators.getHandle(slot, this.handle);
     const fd = this.handle.open(this.mounts.fd(this.inodes.mount(slot)), O_PATH | O_NOFOLLOW);
-    if (fd < 0) return -lastErrno();
-    if (this.inodes.hasFlag(slot, InodeFlag.isVerified)) return fd;
-    // Number and handle were asked for by name, one after the other: someone on the host may have changed what has the name.
-    const result = this.#statx.readFd(fd) < 0 ? -lastErrno() : 0;
-    if (result === 0 && this.inodes.isLike(slot, this.#statx)) {
-      this.inodes.setFlag(slot, InodeFlag.isVerified);
-      this.inodes.noteExists(slot);
-      return fd;
+    return fd < 0 ? -lastErrno() : fd;
+  }
+
+  #openByName(slot: number, depth: number): number {
+    const parent = this.locators.parent(slot);
+    let parentFd = this.inodes.fd(parent);
+    if (parentFd < 0) {
+      parentFd = this.#reopen(parent, depth + 1);
+      if (parentFd < 0) return parentFd;
+      this.hold(parent, parentFd);
     }
-    close(fd);
-    return result === 0 ? -Errno.ESTALE : result;
+    const name = this.locators.nameAddress(slot);
+    const fd = openat(parentFd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+    if (fd >= 0) return fd;
+    const errno = lastErrno();
+    return errno === Errno.ENOENT || errno === Errno.ENOTDIR ? -Errno.ESTALE : -errno;
+  }
+
+  /** Whether what was opened is what the guest was told: someone on the host may have changed names meanwhile. @returns 0, or -errno */
+  #verify(slot: number, fd: number, isName: boolean): number {
+    if (this.#statx.readFd(fd) < 0) return -lastErrno();
+    if (!this.inodes.isLike(slot, this.#statx)) return -Errno.ESTALE;
+    if (isName) {
+      if (!this.mounts.isOn(this.inodes.mount(slot), this.#statx)) return -Errno.ESTALE;
+      if (!this.inodes.hasFlag(slot, InodeFlag.birthIsSettled)) {
+        if (this.handle.readFd(fd) < 0) return -lastErrno();
+        if (!this.inodes.hasPrint(slot, this.handle)) return -Errno.ESTALE;
+      }
+    } else {
+      this.inodes.setFlag(slot, InodeFlag.isVerified);
+    }
+    this.inodes.noteExists(slot);
+    return 0;
   }
 
   /** A free place among the open ones; a descriptor that was not used of late is closed for it. */

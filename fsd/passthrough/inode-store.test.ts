@@ -19,7 +19,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { Opcode } from "../fuse/constants.js";
 import { needsRoot, serveDirectory } from "../testing/fixture.js";
-import { cstring, ROOT, u32, u64 } from "../testing/test-guest.js";
+import { cstring, ROOT, type TestGuest, u32, u64 } from "../testing/test-guest.js";
 
 const root = { skip: needsRoot };
 
@@ -47,47 +47,140 @@ function mountTmpfs(t: TestContext): string {
   return dir;
 }
 
-test("inodes are known without descriptors, and found again by their handles", root, (t) => {
+/** Opens so many other inodes that no other descriptor is left open for the time being. */
+function useOthers(dir: string, guest: TestGuest): void {
+  for (let index = 0; index < 2 * 1024 + 10; index++) {
+    const name = `other${index}`;
+    writeFileSync(join(dir, name), "");
+    guest.getattr(guest.lookup(ROOT, name).nodeId);
+  }
+}
+
+for (const inodeFileHandles of ["never", "prefer"] as const) {
+  test(
+    `file handles ${inodeFileHandles}: inodes are known without descriptors, and found again`,
+    root,
+    (t) => {
+      const { dir, guest } = serveDirectory(t, { inodeFileHandles });
+      const nodes = new Map<string, bigint>();
+      mkdirSync(join(dir, "d"));
+      const directory = guest.lookup(ROOT, "d").nodeId;
+      for (let index = 0; index < 3000; index++) {
+        // Names and handles are stored in two ways, by their length.
+        const name = `f${index}${"x".repeat(index % 250)}`;
+        writeFileSync(join(dir, "d", name), String(index));
+        nodes.set(name, guest.lookup(directory, name).nodeId);
+      }
+      assert.ok(openBelow(dir).length < 10, "little more than the root is open");
+      for (const [name, nodeId] of nodes) {
+        assert.equal(guest.getattr(nodeId).ino, statSync(join(dir, "d", name), { bigint: true }).ino);
+        const fh = guest.open(nodeId);
+        assert.equal(guest.read(nodeId, fh, 0, 10).toString(), Number.parseInt(name.slice(1), 10).toString());
+        guest.release(nodeId, fh);
+      }
+      assert.ok(
+        openBelow(dir).length <= 1024 + 2,
+        "a bounded number stays open: inodes, the root, its mount",
+      );
+    },
+  );
+
+  test(`file handles ${inodeFileHandles}: the guest moves what it knows`, root, (t) => {
+    const { dir, guest } = serveDirectory(t, { inodeFileHandles });
+    mkdirSync(join(dir, "a/b/c"), { recursive: true });
+    mkdirSync(join(dir, "to"));
+    for (const name of ["file", "one", "two"]) writeFileSync(join(dir, "a/b/c", name), name);
+    const to = guest.lookup(ROOT, "to").nodeId;
+    const c = guest.walk("a/b/c").nodeId;
+    const [file = 0n, one = 0n, two = 0n] = ["file", "one", "two"].map(
+      (name) => guest.lookup(c, name).nodeId,
+    );
+    guest.call(Opcode.RENAME, ROOT, [u64(to), cstring("a"), cstring("moved")]);
+    guest.call(Opcode.RENAME, c, [u64(to), cstring("file"), cstring("f".repeat(255))]);
+    guest.call(Opcode.RENAME2, c, [u64(c), u32(2, 0), cstring("one"), cstring("two")]);
+    guest.call(Opcode.RENAME2, to, [u64(c), u32(2, 0), cstring("f".repeat(255)), cstring("one")]);
+    useOthers(dir, guest);
+    for (const [nodeId, content] of [
+      [file, "file"],
+      [one, "one"],
+      [two, "two"],
+    ] as const) {
+      assert.equal(guest.read(nodeId, guest.open(nodeId), 0, 10).toString(), content);
+    }
+    assert.equal(guest.walk("to/moved/b/c").nodeId, c);
+    assert.equal(guest.lookup(c, "one").nodeId, file);
+  });
+
+  test(
+    `file handles ${inodeFileHandles}: what is below a directory outlives the guest's knowledge of it`,
+    root,
+    (t) => {
+      const { dir, guest, metrics } = serveDirectory(t, { inodeFileHandles });
+      mkdirSync(join(dir, "a/b/c"), { recursive: true });
+      const [a = 0n, b = 0n, c = 0n] = ["a", "a/b", "a/b/c"].map((path) => guest.walk(path).nodeId);
+      for (const nodeId of [a, b]) guest.forget(nodeId, 100n);
+      assert.equal(metrics.inodesLive, 1);
+      assert.equal(guest.send(Opcode.GETATTR, b, [Buffer.alloc(16)]).error, "ESTALE");
+      guest.getattr(c);
+      guest.forget(c, 100n);
+      assert.equal(metrics.inodesLive, 0);
+      const again = guest.walk("a/b/c");
+      assert.equal(again.attr.ino, statSync(join(dir, "a/b/c"), { bigint: true }).ino);
+      assert.equal(metrics.inodesLive, 3);
+    },
+  );
+}
+
+test("with handles, what the host renames stays what it is", root, (t) => {
   const { dir, guest } = serveDirectory(t);
-  const nodes = new Map<string, bigint>();
-  for (let index = 0; index < 3000; index++) {
-    writeFileSync(join(dir, `f${index}`), String(index));
-    nodes.set(`f${index}`, guest.lookup(ROOT, `f${index}`).nodeId);
-  }
-  assert.ok(openBelow(dir).length < 10, "nothing but the root is open");
-  for (const [name, nodeId] of nodes) {
-    assert.equal(guest.getattr(nodeId).ino, statSync(join(dir, name), { bigint: true }).ino);
-    const fh = guest.open(nodeId);
-    assert.equal(guest.read(nodeId, fh, 0, 10).toString(), name.slice(1));
-    guest.call(Opcode.RELEASE, nodeId, [u64(fh), u32(0, 0), u64(0n)]);
-  }
-  assert.ok(openBelow(dir).length <= 1024 + 2, "a bounded number stays open: inodes, the root, its mount");
+  mkdirSync(join(dir, "a/b"), { recursive: true });
+  writeFileSync(join(dir, "a/b/file"), "content");
+  const directory = guest.walk("a/b").nodeId;
+  const file = guest.walk("a/b/file").nodeId;
+  renameSync(join(dir, "a"), join(dir, "moved"));
+  renameSync(join(dir, "moved/b/file"), join(dir, "elsewhere"));
+  useOthers(dir, guest);
+  assert.equal(guest.read(file, guest.open(file), 0, 10).toString(), "content");
+  assert.equal(guest.send(Opcode.LOOKUP, directory, [cstring("file")]).error, "ENOENT");
+  assert.equal(guest.lookup(ROOT, "elsewhere").nodeId, file);
+  assert.equal(guest.walk("moved/b").nodeId, directory);
 });
 
-test("never file handles: each inode has its descriptor", (t) => {
+test("without handles, what the host renames is stale until it is looked up again", root, (t) => {
   const { dir, guest } = serveDirectory(t, { inodeFileHandles: "never" });
-  for (let index = 0; index < 200; index++) {
-    writeFileSync(join(dir, `f${index}`), "");
-    guest.lookup(ROOT, `f${index}`);
-  }
-  assert.equal(openBelow(join(dir, "f")).length, 200);
+  mkdirSync(join(dir, "a/b"), { recursive: true });
+  writeFileSync(join(dir, "a/b/file"), "content");
+  const known = guest.walk("a/b/file").nodeId;
+  const opened = guest.open(known);
+  renameSync(join(dir, "a"), join(dir, "moved"));
+  mkdirSync(join(dir, "a/b"), { recursive: true });
+  writeFileSync(join(dir, "a/b/file"), "another");
+  useOthers(dir, guest);
+  assert.equal(guest.send(Opcode.GETATTR, known, [Buffer.alloc(16)]).error, "ESTALE");
+  assert.equal(guest.read(known, opened, 0, 10).toString(), "content");
+  const another = guest.walk("a/b/file").nodeId;
+  assert.notEqual(another, known);
+  assert.equal(guest.read(another, guest.open(another), 0, 10).toString(), "another");
+  assert.equal(guest.walk("moved/b/file").nodeId, known);
+  assert.equal(guest.read(known, guest.open(known), 0, 10).toString(), "content");
+});
+
+test("without handles, a mount over a known directory hides it, and does not become it", root, (t) => {
+  const share = mountTmpfs(t);
+  const { guest } = serveDirectory(t, { root: share, inodeFileHandles: "never" });
+  mkdirSync(join(share, "d"));
+  writeFileSync(join(share, "d", "below"), "");
+  const below = guest.lookup(ROOT, "d").nodeId;
+  execFileSync("mount", ["-t", "tmpfs", "kata-fsd-test", join(share, "d")]);
+  useOthers(share, guest);
+  assert.equal(guest.send(Opcode.LOOKUP, below, [cstring("below")]).error, "ESTALE");
+  assert.notEqual(guest.lookup(ROOT, "d").nodeId, below);
+  execFileSync("umount", ["-l", join(share, "d")]);
+  assert.equal(guest.lookup(ROOT, "d").nodeId, below);
+  guest.lookup(below, "below");
 });
 
 for (const inodeFileHandles of ["never", "prefer"] as const) {
-  test(`file handles ${inodeFileHandles}: the host renames what the guest knows`, root, (t) => {
-    const { dir, guest } = serveDirectory(t, { inodeFileHandles });
-    mkdirSync(join(dir, "a/b"), { recursive: true });
-    writeFileSync(join(dir, "a/b/file"), "content");
-    const directory = guest.walk("a/b").nodeId;
-    const file = guest.walk("a/b/file").nodeId;
-    renameSync(join(dir, "a"), join(dir, "moved"));
-    renameSync(join(dir, "moved/b/file"), join(dir, "elsewhere"));
-    assert.equal(guest.read(file, guest.open(file), 0, 10).toString(), "content");
-    assert.equal(guest.send(Opcode.LOOKUP, directory, [cstring("file")]).error, "ENOENT");
-    assert.equal(guest.lookup(ROOT, "elsewhere").nodeId, file);
-    assert.equal(guest.walk("moved/b").nodeId, directory);
-  });
-
   test(
     `file handles ${inodeFileHandles}: what the guest removes stays usable until it forgets it`,
     root,
@@ -148,25 +241,33 @@ test("an inode keeps no descriptor for a name that was not removed, nor for one 
   assert.equal(guest.lookup(ROOT, "full").nodeId, full);
 });
 
-test("an inode that the host deletes is stale, and another one with its number is another one", root, (t) => {
-  const { dir, guest } = serveDirectory(t);
-  const known = new Map<bigint, bigint>();
-  let reused = 0;
-  for (let index = 0; index < 200; index++) {
-    const path = join(dir, `f${index}`);
-    writeFileSync(path, "");
-    const { nodeId, attr } = guest.lookup(ROOT, `f${index}`);
-    const before = known.get(attr.ino);
-    if (before !== undefined) {
-      reused++;
-      assert.notEqual(nodeId, before);
-      assert.equal(guest.send(Opcode.GETATTR, before, [Buffer.alloc(16)]).error, "ESTALE");
-    }
-    known.set(attr.ino, nodeId);
-    unlinkSync(path);
-  }
-  t.diagnostic(`${reused} numbers came back`);
-});
+for (const inodeFileHandles of ["never", "prefer"] as const) {
+  test(
+    `file handles ${inodeFileHandles}: an inode that the host deletes is stale, and a later one with its number is another`,
+    root,
+    (t) => {
+      const { dir, guest } = serveDirectory(t, { inodeFileHandles });
+      const known = new Map<bigint, bigint>();
+      let reused = 0;
+      for (let index = 0; index < 200; index++) {
+        const path = join(dir, `f${index}`);
+        writeFileSync(path, "");
+        const { nodeId, attr } = guest.lookup(ROOT, `f${index}`);
+        const before = known.get(attr.ino);
+        if (before !== undefined) {
+          reused++;
+          assert.notEqual(nodeId, before);
+          assert.equal(guest.send(Opcode.GETATTR, before, [Buffer.alloc(16)]).error, "ESTALE");
+        }
+        known.set(attr.ino, nodeId);
+        // One in two is there again under its name, with another content: without handles only the identity tells.
+        unlinkSync(path);
+        if (index % 2 === 0) writeFileSync(path, "another");
+      }
+      t.diagnostic(`${reused} numbers came back`);
+    },
+  );
+}
 
 test("a file without a name stays usable, and gets one", root, (t) => {
   const { dir, guest } = serveDirectory(t, { root: mountTmpfs(t) });

@@ -18,8 +18,8 @@ import type { Statx } from "../../lib/sys/statx.js";
 import type { FsdMetrics } from "../metrics.js";
 import type { FsdState } from "../state.js";
 import { InodeDescriptors } from "./inode-descriptors.js";
-import { InodeLocators } from "./inode-locators.js";
-import { InodeTable, ROOT_SLOT } from "./inode-table.js";
+import { InodeLocators, type NameSource } from "./inode-locators.js";
+import { InodeFlag, InodeTable, ROOT_SLOT } from "./inode-table.js";
 import { MountFlag, MountTable } from "./mount-table.js";
 import type { ProcPath } from "./proc-path.js";
 import type { InodeFileHandles } from "./share-policy.js";
@@ -27,8 +27,10 @@ import type { InodeFileHandles } from "./share-policy.js";
 /** In place of the address of a name: the descriptor itself is meant. */
 const NO_NAME = 0;
 
-/** File systems whose handles find an inode only while it is in memory, or give it another number afterwards: FUSE, FAT, exFAT. */
-const WITHOUT_LASTING_HANDLES: ReadonlySet<number> = new Set([0x65735546, 0x4d44, 0x2011bab0]);
+// File systems by f_type of statfs(2).
+const OVERLAYFS_MAGIC = 0x794c7630;
+/** Those whose inodes get another number when they were out of memory, or may get one: FUSE, FAT, exFAT. */
+const WITHOUT_LASTING_NUMBERS: ReadonlySet<number> = new Set([0x65735546, 0x4d44, 0x2011bab0]);
 
 // struct statfs.
 const F_TYPE = 0;
@@ -73,35 +75,42 @@ export class InodeStore {
 
   /** Enters the root into an empty table. @param fd an O_PATH descriptor of it, taken over @returns 0, or -errno */
   enterRoot(fd: number, zone: number): number {
-    const slot = this.#enter(fd, 0, zone);
+    const slot = this.#enter(fd, 0, zone, null, 0);
     if (slot < 0) return slot;
     if (slot !== ROOT_SLOT) throw new RangeError("the inode table is not empty");
     // The guest has not asked for it, and everything else is reached through it.
-    this.metrics.inodesLive = 0;
+    this.metrics.inodesLive--;
     return this.descriptors.keep(slot);
   }
 
   /**
-   * Finds the name in the directory whose slot is `parent` and counts one more reference of the guest.
+   * Finds the name at `offset` of `source` in the directory whose slot is `parent`, and counts one more reference of the guest.
    * @returns the slot, or -errno
    */
-  lookup(parent: number, nameAddress: number, zone: number): number {
+  lookup(parent: number, source: NameSource, offset: number, zone: number): number {
     const parentFd = this.descriptors.pathFd(parent);
     if (parentFd < 0) return parentFd;
+    const nameAddress = source.address + offset;
     if (this.statx.readName(parentFd, nameAddress) < 0) return -lastErrno();
     const mount = this.mounts.find(this.statx, zone, this.inodes.mount(parent));
     if (mount >= 0) {
       const device = this.mounts.device(this.statx, this.inodes.device(parent));
       if (device < 0) return -Errno.ENFILE;
       const known = this.#identify(mount, device, parentFd, nameAddress);
-      if (known > 0) return this.#count(known);
-      if (this.#hasHandle(mount, parentFd, nameAddress)) return this.#insert(mount, device);
+      if (known > 0) {
+        this.setName(known, parent, source, offset);
+        return this.#count(known);
+      }
+      const slot = this.#insertLocated(mount, device, parentFd, nameAddress, parent, source, offset);
+      if (slot !== 0) return slot;
     }
     const fd = openat(parentFd, nameAddress, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
-    return fd < 0 ? -lastErrno() : this.#enter(fd, parent, zone);
+    return fd < 0 ? -lastErrno() : this.#enter(fd, parent, zone, source, offset);
   }
 
-  /** The inode that has the name in the directory, if the guest knows it; `statx` tells its attributes then. @returns 0 if not */
+  /**
+   * The inode that has the name in the directory, if the guest knows it; `statx` tells its attributes then. @returns 0 if not
+   */
   findKnown(parent: number, nameAddress: number, zone: number): number {
     const parentFd = this.descriptors.pathFd(parent);
     if (parentFd < 0 || this.statx.readName(parentFd, nameAddress) < 0) return 0;
@@ -114,33 +123,86 @@ export class InodeStore {
   /**
    * Puts the object behind `fd`, any descriptor of it, into the table and counts one reference of the guest.
    * @param near the slot of its parent
+   * @param source has its name there at `offset`; null for an object without a name
    * @returns the slot, or -errno
    */
-  adopt(fd: number, near: number, zone: number): number {
+  adopt(fd: number, near: number, zone: number, source: NameSource | null, offset: number): number {
     if (this.statx.readFd(fd) < 0) return -lastErrno();
     const mount = this.mounts.find(this.statx, zone, this.inodes.mount(near));
-    if (mount >= 0 && (this.mounts.flags(mount) & MountFlag.handles) !== 0) {
+    if (mount >= 0) {
       const device = this.mounts.device(this.statx, this.inodes.device(near));
       if (device < 0) return -Errno.ENFILE;
       const known = this.#identify(mount, device, fd, NO_NAME);
       if (known > 0) return this.#count(known);
-      if (this.#hasHandle(mount, fd, NO_NAME)) return this.#insert(mount, device);
+      const slot = this.#insertLocated(mount, device, fd, NO_NAME, near, source, offset);
+      if (slot !== 0) return slot;
     }
     const pathFd = openat(this.procPath.dir, this.procPath.name(fd), O_PATH | O_CLOEXEC, 0);
-    return pathFd < 0 ? -lastErrno() : this.#enter(pathFd, near, zone);
+    return pathFd < 0 ? -lastErrno() : this.#enter(pathFd, near, zone, source, offset);
   }
 
-  /** Takes the inode out of the table. */
-  drop(slot: number): void {
+  /** Whether inodes of the directory's mount are found again by name, so that {@link setName} must be told when they get another one. */
+  usesNames(parent: number): boolean {
+    return (this.mounts.flags(this.inodes.mount(parent)) & MountFlag.names) !== 0;
+  }
+
+  /** Whether that name is the one by which the inode is found again. */
+  isFoundBy(slot: number, parent: number, source: NameSource, offset: number): boolean {
+    return this.#locators.isNameIn(slot, parent, source, offset);
+  }
+
+  /** Notes the name, at `offset` of `source`, by which an inode is found again that is found by name. */
+  setName(slot: number, parent: number, source: NameSource, offset: number): void {
+    if (!this.#locators.isName(slot) || this.#locators.isNameIn(slot, parent, source, offset)) return;
+    // Where the host has moved directories about, what is known of them may contradict itself; no way shall lead in a circle.
+    for (let above = parent; above !== 0; above = this.#locators.parent(above)) if (above === slot) return;
+    const before = this.#locators.parent(slot);
+    if (!this.#locators.setName(slot, parent, source, offset)) return;
+    this.inodes.countChildren(parent, 1);
+    this.#leave(before);
+  }
+
+  /** The guest has no references any more: the inode leaves the table, unless others are found by a name in it. */
+  forget(slot: number): void {
+    if (this.inodes.children(slot) === 0) {
+      this.#drop(slot);
+      return;
+    }
+    if (this.inodes.hasFlag(slot, InodeFlag.isForgotten)) return;
+    this.inodes.setLookups(slot, 0);
+    this.inodes.setFlag(slot, InodeFlag.isForgotten);
+    this.metrics.inodesLive--;
+  }
+
+  /** Empties the table but for the root. */
+  clear(): void {
+    for (let slot = this.inodes.next(ROOT_SLOT); slot !== 0; slot = this.inodes.next(slot)) this.forget(slot);
+  }
+
+  /** Gives back the root's descriptors. The table is of no use afterwards. */
+  close(): void {
+    this.clear();
+    this.#drop(ROOT_SLOT);
+  }
+
+  #drop(slot: number): void {
+    const parent = this.#locators.parent(slot);
+    if (slot !== ROOT_SLOT && !this.inodes.hasFlag(slot, InodeFlag.isForgotten)) this.metrics.inodesLive--;
     this.descriptors.drop(slot);
     this.#locators.drop(slot);
     this.mounts.count(this.inodes.mount(slot), -1);
     this.inodes.remove(slot);
-    if (slot !== ROOT_SLOT) this.metrics.inodesLive--;
+    if (parent !== 0) this.#leave(parent);
+  }
+
+  /** An inode is not found by a name in that directory any more. */
+  #leave(parent: number): void {
+    const children = this.inodes.countChildren(parent, -1);
+    if (children === 0 && this.inodes.hasFlag(parent, InodeFlag.isForgotten)) this.#drop(parent);
   }
 
   /** Like {@link adopt}, with an O_PATH descriptor that is taken over, and for objects on mounts that are not in the table yet. */
-  #enter(fd: number, near: number, zone: number): number {
+  #enter(fd: number, near: number, zone: number, source: NameSource | null, offset: number): number {
     if (this.statx.readFd(fd) < 0) return this.#refuse(fd, lastErrno());
     let mount = this.mounts.find(this.statx, zone, near === 0 ? 0 : this.inodes.mount(near));
     if (mount < 0) mount = this.#enterMount(fd, zone);
@@ -152,17 +214,19 @@ export class InodeStore {
       else close(fd);
       return this.#count(known);
     }
-    const hasHandle = this.#hasHandle(mount, fd, NO_NAME);
-    if (!hasHandle && this.fileHandles === "mandatory") return this.#refuse(fd, Errno.EOPNOTSUPP);
-    const slot = this.#insert(mount, device);
-    if (slot < 0) return this.#refuse(fd, -slot);
-    if (hasHandle) {
+    let slot = this.#insertLocated(mount, device, fd, NO_NAME, near, source, offset);
+    if (slot > 0) {
       this.descriptors.hold(slot, fd);
       return slot;
     }
+    if (slot === 0) {
+      if (this.fileHandles === "mandatory") return this.#refuse(fd, Errno.EOPNOTSUPP);
+      slot = this.#insert(mount, device);
+    }
+    if (slot < 0) return this.#refuse(fd, -slot);
     const kept = this.descriptors.keep(slot, fd);
     if (kept === 0) return slot;
-    this.drop(slot);
+    this.#drop(slot);
     return this.#refuse(fd, -kept);
   }
 
@@ -179,7 +243,7 @@ export class InodeStore {
       if (
         likeness === "unsure" &&
         this.#hasHandle(mount, fd, nameAddress) &&
-        this.#locators.isHandle(slot, this.#handle)
+        (this.inodes.hasPrint(slot, this.#handle) || this.#locators.isHandle(slot, this.#handle))
       ) {
         this.inodes.noteExists(slot);
         return slot;
@@ -191,7 +255,7 @@ export class InodeStore {
 
   /** Reads the handle of what `statx` describes, unless {@link #identify} has done so. @returns whether there is one */
   #hasHandle(mount: number, fd: number, nameAddress: number): boolean {
-    if ((this.mounts.flags(mount) & MountFlag.handles) === 0) return false;
+    if ((this.mounts.flags(mount) & (MountFlag.handles | MountFlag.names)) === 0) return false;
     if (this.#handleIsRead) return true;
     const result = nameAddress === NO_NAME ? this.#handle.readFd(fd) : this.#handle.readName(fd, nameAddress);
     // On another mount: something was mounted there between the two calls. Then it is opened and looked at as a whole.
@@ -199,20 +263,63 @@ export class InodeStore {
     return this.#handleIsRead;
   }
 
-  /** Enters what `statx` describes, with its handle if that was read, and one reference. @returns the slot, or -errno */
-  #insert(mount: number, device: number): number {
-    const slot = this.inodes.insert(this.statx, mount, device);
-    if (slot === 0) return -Errno.ENFILE;
-    if (this.#handleIsRead && !this.#locators.setHandle(slot, this.#handle)) {
-      this.inodes.remove(slot);
+  /**
+   * Enters what `statx` describes, one reference counted, if it can be opened again: by its handle, or by a name in `parent`.
+   * @param fd a directory, with the address of a name in it; or the object's own descriptor, and NO_NAME
+   * @returns the slot, or -errno; or 0 if only a descriptor will do
+   */
+  #insertLocated(
+    mount: number,
+    device: number,
+    fd: number,
+    nameAddress: number,
+    parent: number,
+    source: NameSource | null,
+    offset: number,
+  ): number {
+    const flags = this.mounts.flags(mount);
+    if ((flags & MountFlag.handles) !== 0) {
+      if (!this.#hasHandle(mount, fd, nameAddress)) return 0;
+      const slot = this.#insert(mount, device);
+      if (slot < 0 || this.#locators.setHandle(slot, this.#handle)) return slot;
+      this.#drop(slot);
       return -Errno.ENFILE;
     }
+    if ((flags & MountFlag.names) === 0 || source === null) return 0;
+    const slot = this.#insert(mount, device);
+    if (slot < 0) return slot;
+    if (!this.inodes.hasFlag(slot, InodeFlag.birthIsSettled)) {
+      // Another inode with its number could have the same time of birth.
+      if (!this.#hasHandle(mount, fd, nameAddress)) {
+        this.#drop(slot);
+        return 0;
+      }
+      this.inodes.setPrint(slot, this.#handle);
+    }
+    if (!this.#locators.setName(slot, parent, source, offset)) {
+      this.#drop(slot);
+      return -Errno.ENFILE;
+    }
+    this.inodes.countChildren(parent, 1);
+    return slot;
+  }
+
+  /** Enters what `statx` describes, with one reference and no way to be opened again. @returns the slot, or -errno */
+  #insert(mount: number, device: number): number {
+    const hasBirth = (this.mounts.flags(mount) & MountFlag.birthChanges) === 0;
+    const slot = this.inodes.insert(this.statx, mount, device, hasBirth);
+    if (slot === 0) return -Errno.ENFILE;
     this.mounts.count(mount, 1);
     this.metrics.inodesLive++;
     return this.#count(slot);
   }
 
+  /** Counts one more reference of the guest. */
   #count(slot: number): number {
+    if (this.inodes.hasFlag(slot, InodeFlag.isForgotten)) {
+      this.inodes.clearFlag(slot, InodeFlag.isForgotten);
+      this.metrics.inodesLive++;
+    }
     this.inodes.setLookups(slot, this.inodes.lookups(slot) + 1);
     return slot;
   }
@@ -220,35 +327,38 @@ export class InodeStore {
   /** Enters the mount that `fd`, an O_PATH descriptor of anything on it, is on. @returns its index, or -1 */
   #enterMount(fd: number, zone: number): number {
     const statfs = new DataView(new ArrayBuffer(STATFS_BYTES));
-    const isKnown = fstatfs(fd, addressOf(statfs)) === 0;
-    const isReadOnly = isKnown && (statfs.getUint32(F_FLAGS, true) & ST_RDONLY) !== 0;
+    if (fstatfs(fd, addressOf(statfs)) < 0) return this.mounts.insert(this.statx, zone, 0);
+    const fsType = statfs.getUint32(F_TYPE, true);
+    const isReadOnly = (statfs.getUint32(F_FLAGS, true) & ST_RDONLY) !== 0;
     const index = this.mounts.insert(this.statx, zone, isReadOnly ? MountFlag.readOnly : 0);
-    const mayLast = isKnown && !WITHOUT_LASTING_HANDLES.has(statfs.getUint32(F_TYPE, true));
-    if (index < 0 || !mayLast || this.fileHandles === "never") return index;
-    const mountFd = this.#openMount(fd);
-    if (mountFd < 0) return index;
-    this.mounts.setFd(index, mountFd);
-    this.mounts.setFlag(index, MountFlag.handles);
+    if (index < 0 || WITHOUT_LASTING_NUMBERS.has(fsType)) return index;
+    const encodes = this.#handle.readFd(fd) === 0 && this.#handle.mountId === this.statx.mountIdLow;
+    if (!encodes) return index;
+    if (fsType === OVERLAYFS_MAGIC) this.mounts.setFlag(index, MountFlag.birthChanges);
+    const mountFd = this.fileHandles === "never" ? -1 : this.#openMount(fd);
+    if (mountFd >= 0) {
+      this.mounts.setFd(index, mountFd);
+      this.mounts.setFlag(index, MountFlag.handles);
+    } else {
+      // An open descriptor keeps the mount's id from being given to another one.
+      this.mounts.setFd(index, openat(this.procPath.dir, this.procPath.name(fd), O_PATH | O_CLOEXEC, 0));
+      if (this.mounts.fd(index) >= 0) this.mounts.setFlag(index, MountFlag.names);
+    }
     return index;
   }
 
-  /** A descriptor for opening inodes of the mount by their handles, if that works. @returns -1 if it does not */
+  /** A descriptor that `#handle`, which is that of `fd`, can be opened by. @returns -1 if it cannot */
   #openMount(fd: number): number {
     const { type } = this.statx;
     if (type !== S_IFDIR && type !== S_IFREG) return -1;
     const flags = O_RDONLY | O_CLOEXEC | (type === S_IFDIR ? O_DIRECTORY : 0);
     const mountFd = openat(this.procPath.dir, this.procPath.name(fd), flags, 0);
     if (mountFd < 0) return -1;
-    if (this.#handle.readFd(fd) === 0 && this.#handle.mountId === this.statx.mountIdLow) {
-      const again = this.#handle.open(mountFd, O_PATH);
-      if (again >= 0) {
-        close(again);
-        return mountFd;
-      }
-    }
-    // No handles here, or no CAP_DAC_READ_SEARCH in the user namespace that mounted it.
-    close(mountFd);
-    return -1;
+    const again = this.#handle.open(mountFd, O_PATH);
+    // Handles of that kind cannot be opened, or CAP_DAC_READ_SEARCH is missing in the user namespace that mounted it.
+    if (again < 0) close(mountFd);
+    else close(again);
+    return again < 0 ? -1 : mountFd;
   }
 
   #refuse(fd: number, errno: number): number {

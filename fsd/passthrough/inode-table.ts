@@ -1,3 +1,4 @@
+import type { FileHandle } from "../../lib/sys/file-handle.js";
 import type { Statx } from "../../lib/sys/statx.js";
 import { FUSE_ROOT_ID } from "../fuse/constants.js";
 import { type FsdState, INODE, INODE_CHUNK } from "../state.js";
@@ -8,6 +9,10 @@ export const ROOT_SLOT = FUSE_ROOT_ID;
 
 /** The coarsest times that file systems keep, in seconds. */
 const TIME_GRANULARITY_S = 2;
+
+/** For two hashes of 32 bits that have nothing to do with each other. */
+const FIRST_SEED = 0x811c9dc5;
+const SECOND_SEED = 0x9e3779b1;
 
 /** What is true of an inode of the table. Bits, stored with it. */
 export const InodeFlag = {
@@ -20,8 +25,12 @@ export const InodeFlag = {
   /** It existed when the time of its birth was past: an inode with its number and its birth time is it, and not a later one. */
   birthIsSettled: 1 << 4,
   changeIsSettled: 1 << 5,
-  /** It was opened by its locator once, and proved to be what was looked up. */
+  /** It was opened by its handle once, and proved to be what was looked up. */
   isVerified: 1 << 6,
+  /** A hash of its file handle is known. */
+  hasPrint: 1 << 7,
+  /** The guest has forgotten it; it is only a way to others. */
+  isForgotten: 1 << 8,
 } as const;
 
 /** How what statx(2) describes compares with an inode of the same number on the same mount. */
@@ -48,7 +57,8 @@ export class InodeTable {
   slotOf(nodeIdLow: number, nodeIdHigh: number): number {
     if (nodeIdLow === 0 || nodeIdLow >= this.#slots.end) return 0;
     const record = nodeIdLow * INODE.bytes;
-    if (this.#records.getUint32(record + INODE.flags, true) === 0) return 0;
+    const flags = this.#records.getUint32(record + INODE.flags, true);
+    if ((flags & (InodeFlag.used | InodeFlag.isForgotten)) !== InodeFlag.used) return 0;
     return this.#records.getUint32(record + INODE.sequence, true) === nodeIdHigh ? nodeIdLow : 0;
   }
 
@@ -100,7 +110,7 @@ export class InodeTable {
   isLike(slot: number, statx: Statx): boolean {
     const record = slot * INODE.bytes;
     const records = this.#records;
-    const hasBirth = this.hasFlag(slot, InodeFlag.hasBirth);
+    const hasBirth = this.hasFlag(slot, InodeFlag.hasBirth) && statx.hasBirth;
     return (
       records.getUint32(record + INODE.inodeLow, true) === statx.inodeLow &&
       records.getUint32(record + INODE.inodeHigh, true) === statx.inodeHigh &&
@@ -111,14 +121,19 @@ export class InodeTable {
     );
   }
 
-  /** Enters the object that `statx` describes. @returns its slot, or 0 if the table is full. */
-  insert(statx: Statx, mount: number, device: number): number {
+  /**
+   * Enters the object that `statx` describes.
+   * @param hasBirth whether its time of birth can be relied on
+   * @returns its slot, or 0 if the table is full
+   */
+  insert(statx: Statx, mount: number, device: number, hasBirth: boolean): number {
     const records = this.#records;
     const slot = this.#slots.take();
     if (slot === 0) return 0;
     const record = slot * INODE.bytes;
     const bucket = this.#bucketOf(statx.inodeLow, statx.inodeHigh, mount);
-    records.setUint32(record + INODE.flags, InodeFlag.used | (statx.hasBirth ? InodeFlag.hasBirth : 0), true);
+    const flags = InodeFlag.used | (hasBirth && statx.hasBirth ? InodeFlag.hasBirth : 0);
+    records.setUint32(record + INODE.flags, flags, true);
     records.setUint32(record + INODE.inodeLow, statx.inodeLow, true);
     records.setUint32(record + INODE.inodeHigh, statx.inodeHigh, true);
     records.setUint32(record + INODE.device, device, true);
@@ -128,6 +143,7 @@ export class InodeTable {
     records.setUint32(record + INODE.type, statx.type, true);
     records.setInt32(record + INODE.fdPlusOne, 0, true);
     records.setUint32(record + INODE.usedBy, 0, true);
+    records.setUint32(record + INODE.children, 0, true);
     records.setInt32(record + INODE.readFdPlusOne, 0, true);
     records.setUint32(record + INODE.bornSeconds, statx.bornLow, true);
     records.setUint32(record + INODE.bornNanoseconds, statx.bornNanoseconds, true);
@@ -212,6 +228,30 @@ export class InodeTable {
   }
   setUsedBy(slot: number, request: number): void {
     this.#records.setUint32(slot * INODE.bytes + INODE.usedBy, request, true);
+  }
+  /** Stores the hash of the inode's file handle. */
+  setPrint(slot: number, handle: FileHandle): void {
+    this.#records.setUint32(slot * INODE.bytes + INODE.print, handle.hash(FIRST_SEED), true);
+    this.#records.setUint32(slot * INODE.bytes + INODE.print2, handle.hash(SECOND_SEED), true);
+    this.setFlag(slot, InodeFlag.hasPrint);
+  }
+  /** Whether `handle` is the inode's, as far as the hash tells: no two inodes of a file system have the same handle. */
+  hasPrint(slot: number, handle: FileHandle): boolean {
+    return (
+      this.hasFlag(slot, InodeFlag.hasPrint) &&
+      this.#records.getUint32(slot * INODE.bytes + INODE.print, true) === handle.hash(FIRST_SEED) &&
+      this.#records.getUint32(slot * INODE.bytes + INODE.print2, true) === handle.hash(SECOND_SEED)
+    );
+  }
+  /** How many inodes are found by a name in this one. */
+  children(slot: number): number {
+    return this.#records.getUint32(slot * INODE.bytes + INODE.children, true);
+  }
+  /** @returns how many there are then */
+  countChildren(slot: number, change: 1 | -1): number {
+    const count = this.children(slot) + change;
+    this.#records.setUint32(slot * INODE.bytes + INODE.children, count, true);
+    return count;
   }
   /** S_IFREG and so on. */
   type(slot: number): number {

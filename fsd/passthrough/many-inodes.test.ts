@@ -74,42 +74,48 @@ function read(
   guest.call(Opcode.RELEASEDIR, nodeId, [u64(fh), u32(0, 0), u64(0n)]);
 }
 
-test(`a tree of ${FILES} files: descriptors and memory stay bounded, and come back`, root, (t) => {
-  const share = mountTmpfs(t);
-  const directories = 1000;
-  const each = FILES / directories;
-  for (let index = 0; index < directories; index++) {
-    const dir = join(share, `d${index}`);
-    mkdirSync(dir);
-    change(dir, 0, each, "make");
-  }
-  const { guest, metrics } = serveDirectory(t, { root: share });
-  const nodes = new BigUint64Array(FILES + directories);
-  let known = 0;
-  const memoryBefore = residentBytes();
-  const walk = (nodeId: bigint) =>
-    read(guest, nodeId, true, (entries) => {
-      for (const entry of entries) if (entry.nodeId !== 0n) nodes[known++] = entry.nodeId;
-    });
-  walk(ROOT);
-  for (const nodeId of nodes.slice(0, directories)) walk(nodeId);
-  assert.equal(known, FILES + directories, "no entry came without its inode");
-  assert.equal(metrics.inodesLive, FILES + directories);
-  assert.ok(openDescriptors() < DESCRIPTORS_MAX, `${openDescriptors()} descriptors`);
-  const perInode = (residentBytes() - memoryBefore) / known;
-  assert.ok(perInode < BYTES_PER_INODE_MAX, `${perInode} bytes for each inode`);
+for (const inodeFileHandles of ["never", "prefer"] as const) {
+  test(
+    `file handles ${inodeFileHandles}, a tree of ${FILES} files: descriptors and memory stay bounded, and come back`,
+    root,
+    (t) => {
+      const share = mountTmpfs(t);
+      const directories = 1000;
+      const each = FILES / directories;
+      for (let index = 0; index < directories; index++) {
+        const dir = join(share, `d${index}`);
+        mkdirSync(dir);
+        change(dir, 0, each, "make");
+      }
+      const { guest, metrics } = serveDirectory(t, { root: share, inodeFileHandles });
+      const nodes = new BigUint64Array(FILES + directories);
+      let known = 0;
+      const memoryBefore = residentBytes();
+      const walk = (nodeId: bigint) =>
+        read(guest, nodeId, true, (entries) => {
+          for (const entry of entries) if (entry.nodeId !== 0n) nodes[known++] = entry.nodeId;
+        });
+      walk(ROOT);
+      for (const nodeId of nodes.slice(0, directories)) walk(nodeId);
+      assert.equal(known, FILES + directories, "no entry came without its inode");
+      assert.equal(metrics.inodesLive, FILES + directories);
+      assert.ok(openDescriptors() < DESCRIPTORS_MAX, `${openDescriptors()} descriptors`);
+      const perInode = (residentBytes() - memoryBefore) / known;
+      assert.ok(perInode < BYTES_PER_INODE_MAX, `${perInode} bytes for each inode`);
 
-  for (let index = 0; index < known; index += 101) {
-    assert.equal(guest.send(Opcode.GETATTR, nodes[index] ?? 0n, [Buffer.alloc(16)]).error, "");
-  }
-  assert.ok(openDescriptors() < DESCRIPTORS_MAX, `${openDescriptors()} descriptors`);
+      for (let index = 0; index < known; index += 101) {
+        assert.equal(guest.send(Opcode.GETATTR, nodes[index] ?? 0n, [Buffer.alloc(16)]).error, "");
+      }
+      assert.ok(openDescriptors() < DESCRIPTORS_MAX, `${openDescriptors()} descriptors`);
 
-  for (const nodeId of nodes) guest.forget(nodeId, 1n);
-  assert.equal(metrics.inodesLive, 0);
-  const left = (residentBytes() - memoryBefore) / known;
-  assert.ok(left < perInode / 2, `${left} of ${perInode} bytes are left`);
-  t.diagnostic(`${Math.round(perInode)} bytes for each inode; ${Math.round(left)} when it is forgotten`);
-});
+      for (const nodeId of nodes) guest.forget(nodeId, 1n);
+      assert.equal(metrics.inodesLive, 0);
+      const left = (residentBytes() - memoryBefore) / known;
+      assert.ok(left < perInode / 2, `${left} of ${perInode} bytes are left`);
+      t.diagnostic(`${Math.round(perInode)} bytes for each inode; ${Math.round(left)} when it is forgotten`);
+    },
+  );
+}
 
 test(`${FILES} entries in one directory, made and removed around those that stay`, root, (t) => {
   const share = mountTmpfs(t);

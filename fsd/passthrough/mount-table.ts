@@ -8,6 +8,10 @@ export const MountFlag = {
   readOnly: 1,
   /** Its inodes have file handles that can be opened. */
   handles: 2,
+  /** Its inodes are found again by name: they tell their birth or have file handles, which cannot be opened. */
+  names: 4,
+  /** The time of birth of an inode may change: it is that of a copy which is made at the first write. */
+  birthChanges: 8,
 } as const;
 
 /**
@@ -60,7 +64,7 @@ export class MountTable {
     if (inodes === 0) this.setFd(index, -1);
   }
 
-  /** A descriptor of the mount, not an O_PATH one, or -1. */
+  /** A descriptor of the mount, or -1: one that handles can be opened by, with MountFlag.handles. */
   fd(index: number): number {
     return this.#mounts.getInt32(index * MOUNT.bytes + MOUNT.fdPlusOne, true) - 1;
   }
@@ -98,6 +102,15 @@ export class MountTable {
       return index;
     }
     return -1;
+  }
+
+  /** Whether what `statx` describes is on the mount of that index. */
+  isOn(index: number, statx: Statx): boolean {
+    const record = index * MOUNT.bytes;
+    return (
+      this.#mounts.getUint32(record + MOUNT.idLow, true) === statx.mountIdLow &&
+      this.#mounts.getUint32(record + MOUNT.idHigh, true) === statx.mountIdHigh
+    );
   }
 
   #isMount(index: number, statx: Statx, zone: number): boolean {

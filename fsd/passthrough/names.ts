@@ -180,11 +180,19 @@ function move(fs: FileSystem, request: FuseRequest, namesOffset: number, flags: 
   const mayReplace = (flags & (RENAME_NOREPLACE | RENAME_EXCHANGE)) === 0;
   const replaced = mayReplace ? fs.losesName(to, request, newName - request.address) : 0;
   if (replaced < 0) return replaced;
+  const moved = fs.willBeRenamed(from, request, oldName - request.address);
+  const exchanged =
+    (flags & RENAME_EXCHANGE) !== 0 ? fs.willBeRenamed(to, request, newName - request.address) : 0;
   // A whiteout is a new file: it belongs to the caller.
   let result = actAsCaller(fs, request);
   if (result === 0) result = actAsSelf(fs, renameat2(fromFd, oldName, toFd, newName, flags));
-  if (result < 0) fs.keptName(replaced);
-  return result;
+  if (result < 0) {
+    fs.keptName(replaced);
+    return result;
+  }
+  fs.renamed(moved, to, request, newName - request.address);
+  fs.renamed(exchanged, from, request, oldName - request.address);
+  return 0;
 }
 
 export const rename: Operation = (fs, request) => move(fs, request, ARGUMENTS + 8, 0);

@@ -33,6 +33,7 @@ import { type FuseReply, writeOpen } from "../fuse/reply.js";
 import { actAsCaller } from "./caller.js";
 import type { FileSystem } from "./file-system.js";
 import { HandleKind } from "./handle-table.js";
+import type { NameSource } from "./inode-locators.js";
 import type { Operation } from "./operation.js";
 
 const ARGUMENTS = IN_HEADER_BYTES;
@@ -154,7 +155,7 @@ export const create: Operation = (fs, request, reply) => {
 
   let slot: number;
   if (fd >= 0) {
-    slot = adoptOpened(fs, fd, parent, fs.childZone(parent, request, name - request.address));
+    slot = adoptOpened(fs, fd, parent, request, name - request.address);
     if (slot < 0) return slot;
   } else if (error === -Errno.EEXIST && (flags & O_EXCL) === 0) {
     slot = fs.lookup(parent, request, name - request.address);
@@ -186,7 +187,7 @@ export const tmpfile: Operation = (fs, request, reply) => {
   const error = fd < 0 ? -lastErrno() : 0;
   fs.credentials.actAsSelf();
   if (fd < 0) return error;
-  const slot = adoptOpened(fs, fd, parent, fs.namelessZone(parent));
+  const slot = adoptOpened(fs, fd, parent, null, 0);
   if (slot < 0) return slot;
   const kept = fs.keep(slot);
   if (kept === 0) return answerCreated(fs, reply, parent, slot, fd);
@@ -196,8 +197,14 @@ export const tmpfile: Operation = (fs, request, reply) => {
 };
 
 /** Puts the new file that `fd` has open into the table. @returns its slot, or -errno with `fd` closed. */
-function adoptOpened(fs: FileSystem, fd: number, parent: number, zone: number): number {
-  const slot = fs.adopt(fd, parent, zone);
+function adoptOpened(
+  fs: FileSystem,
+  fd: number,
+  parent: number,
+  source: NameSource | null,
+  offset: number,
+): number {
+  const slot = fs.adopt(fd, parent, source, offset);
   if (slot < 0) close(fd);
   return slot;
 }

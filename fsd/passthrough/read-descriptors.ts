@@ -47,6 +47,11 @@ export class ReadDescriptors {
     return fd;
   }
 
+  /** The table is emptied. */
+  dropAll(): void {
+    for (const slot of this.#slots) if (slot !== 0) this.drop(slot);
+  }
+
   /** The inode leaves the table. */
   drop(slot: number): void {
     const fd = this.inodes.readFd(slot);

@@ -59,6 +59,16 @@ export class FileHandle {
     return nameToHandleAt(fd, emptyPathAddress, this.#address, this.#mountIdAddress, AT_EMPTY_PATH);
   }
 
+  /** A hash of type and bytes, 32 bits. */
+  hash(seed: number): number {
+    let hash = Math.imul(seed ^ this.type, 0x85ebca6b);
+    for (let index = 0; index < this.byteLength; index++) {
+      hash = Math.imul(hash ^ (this.bytes[index] ?? 0), 0x01000193);
+      hash ^= hash >>> 15;
+    }
+    return hash >>> 0;
+  }
+
   /**
    * Opens the object, seen through the mount that `mountFd` is on, which is not an O_PATH descriptor. Needs CAP_DAC_READ_SEARCH.
    * @returns a descriptor, or -1 with errno set: ESTALE if the object is gone
