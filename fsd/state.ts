@@ -143,6 +143,8 @@ export const HANDLE = {
   /** Where the descriptor of a directory stands: the d_off of the last entry read. */
   positionLow: 16,
   positionHigh: 20,
+  /** The slot of the inode that was opened; the guest may have forgotten it since. */
+  inode: 24,
 } as const;
 
 /** One mount below the shared directory, or the part of it that is in one zone of the exports. */

@@ -107,6 +107,7 @@ export class FileSystem {
     this.procPath = new ProcPath();
     this.#store = new InodeStore(
       this.state,
+      this.handles,
       this.statx,
       this.procPath,
       options.metrics,

@@ -16,8 +16,8 @@ export class HandleTable {
     if (this.used === 0) this.used = 1;
   }
 
-  /** Takes over `fd`. @returns the slot, or 0 if the table is full. */
-  insert(fd: number, kind: Kind): number {
+  /** Takes over `fd`, a descriptor of the inode in that slot. @returns the slot, or 0 if the table is full. */
+  insert(fd: number, kind: Kind, inode: number): number {
     let slot = this.#session.getUint32(SESSION.freeHandle, true);
     if (slot !== 0) {
       const next = this.#records.getUint32(slot * HANDLE.bytes + HANDLE.next, true);
@@ -30,6 +30,7 @@ export class HandleTable {
     const record = slot * HANDLE.bytes;
     this.#records.setInt32(record + HANDLE.fd, fd, true);
     this.#records.setUint32(record + HANDLE.kind, kind, true);
+    this.#records.setUint32(record + HANDLE.inode, inode, true);
     this.setPosition(slot, 0, 0);
     return slot;
   }
@@ -41,6 +42,15 @@ export class HandleTable {
     if (this.#records.getInt32(record + HANDLE.fd, true) < 0) return 0;
     if (this.#records.getUint32(record + HANDLE.kind, true) !== kind) return 0;
     return this.#records.getUint32(record + HANDLE.sequence, true) === fhHigh ? fhLow : 0;
+  }
+
+  /** The descriptor of a file that was opened by the inode of that slot, or one before it; -1 if none is open. Looks at all. */
+  fdOfInode(inode: number): number {
+    for (let slot = 1; slot < this.used; slot++) {
+      const fd = this.fd(slot);
+      if (fd >= 0 && this.#records.getUint32(slot * HANDLE.bytes + HANDLE.inode, true) === inode) return fd;
+    }
+    return -1;
   }
 
   /** Frees a slot. The caller closes its descriptor first. */

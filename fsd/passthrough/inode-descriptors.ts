@@ -4,6 +4,7 @@ import type { FileHandle } from "../../lib/sys/file-handle.js";
 import { lastErrno } from "../../lib/sys/libc.js";
 import { Statx } from "../../lib/sys/statx.js";
 import { type FsdState, SESSION } from "../state.js";
+import type { HandleTable } from "./handle-table.js";
 import type { InodeLocators } from "./inode-locators.js";
 import { InodeFlag, type InodeTable } from "./inode-table.js";
 import type { MountTable } from "./mount-table.js";
@@ -30,6 +31,7 @@ export class InodeDescriptors {
     private readonly inodes: InodeTable,
     private readonly locators: InodeLocators,
     private readonly mounts: MountTable,
+    private readonly handles: HandleTable,
     private readonly procPath: ProcPath,
     private readonly handle: FileHandle,
     private readonly keptMax: number,
@@ -51,8 +53,9 @@ export class InodeDescriptors {
     let fd = this.inodes.fd(slot);
     if (fd < 0) {
       fd = this.#reopen(slot);
+      if (fd === -Errno.ESTALE) fd = this.#openByOpenFile(slot);
       if (fd < 0) return fd;
-      this.hold(slot, fd);
+      if (this.inodes.fd(slot) < 0) this.hold(slot, fd);
     }
     this.inodes.setUsedBy(slot, this.#request);
     this.inodes.setFlag(slot, InodeFlag.isReferenced);
@@ -157,6 +160,18 @@ export class InodeDescriptors {
     if (fd >= 0) return fd;
     const errno = lastErrno();
     return errno === Errno.ENOENT || errno === Errno.ENOTDIR ? -Errno.ESTALE : -errno;
+  }
+
+  /** An inode that lost its name on the host may have been opened by the guest before: then it is usable as long as the guest knows it. */
+  #openByOpenFile(slot: number): number {
+    const openFd = this.handles.fdOfInode(slot);
+    if (openFd < 0) return -Errno.ESTALE;
+    const fd = openat(this.procPath.dir, this.procPath.name(openFd), O_PATH | O_CLOEXEC, 0);
+    if (fd < 0) return -lastErrno();
+    const result = this.#verify(slot, fd, true) || this.keep(slot, fd);
+    if (result === 0) return fd;
+    close(fd);
+    return result;
   }
 
   /** Whether what was opened is what the guest was told: someone on the host may have changed names meanwhile. @returns 0, or -errno */

@@ -17,6 +17,7 @@ import { addressOf, lastErrno } from "../../lib/sys/libc.js";
 import type { Statx } from "../../lib/sys/statx.js";
 import type { FsdMetrics } from "../metrics.js";
 import type { FsdState } from "../state.js";
+import type { HandleTable } from "./handle-table.js";
 import { InodeDescriptors } from "./inode-descriptors.js";
 import { InodeLocators, type NameSource } from "./inode-locators.js";
 import { InodeFlag, InodeTable, ROOT_SLOT } from "./inode-table.js";
@@ -53,6 +54,7 @@ export class InodeStore {
    */
   constructor(
     state: FsdState,
+    handles: HandleTable,
     private readonly statx: Statx,
     private readonly procPath: ProcPath,
     private readonly metrics: FsdMetrics,
@@ -67,6 +69,7 @@ export class InodeStore {
       this.inodes,
       this.#locators,
       this.mounts,
+      handles,
       procPath,
       this.#handle,
       keptMax,

@@ -61,16 +61,20 @@ function openFile(fs: FileSystem, slot: number, flags: number, keepSetIdBits: bo
   return fs.open(slot, flags & HOST_FLAGS);
 }
 
-/** Gives the guest a handle for `fd`, which is taken over, as struct fuse_open_out at `offset`. @returns 0, or -errno. */
+/**
+ * Gives the guest a handle for `fd`, a descriptor of the inode in that slot, which is taken over, as struct fuse_open_out at `offset`.
+ * @returns 0, or -errno.
+ */
 function writeHandle(
   fs: FileSystem,
   reply: FuseReply,
   offset: number,
   fd: number,
+  slot: number,
   kind: 0 | 1,
   openFlags: number,
 ): number {
-  const handle = fs.handles.insert(fd, kind);
+  const handle = fs.handles.insert(fd, kind, slot);
   if (handle === 0) {
     close(fd);
     return -Errno.ENFILE;
@@ -96,7 +100,7 @@ export const open: Operation = (fs, request, reply) => {
   if (fd < 0) return fd;
   const { openFlags, keepsUnchangedFiles } = fs.policy(slot);
   const flags = keepUnchanged(fs, slot, openFlags, keepsUnchangedFiles);
-  const result = writeHandle(fs, reply, OUT_HEADER_BYTES, fd, HandleKind.file, flags);
+  const result = writeHandle(fs, reply, OUT_HEADER_BYTES, fd, slot, HandleKind.file, flags);
   return result < 0 ? result : OPEN_OUT_BYTES;
 };
 
@@ -109,7 +113,7 @@ export const opendir: Operation = (fs, request, reply) => {
   if (fd < 0) return fd;
   const { opendirFlags, keepsUnchangedDirectories } = fs.policy(slot);
   const flags = keepUnchanged(fs, slot, opendirFlags, keepsUnchangedDirectories);
-  const result = writeHandle(fs, reply, OUT_HEADER_BYTES, fd, HandleKind.directory, flags);
+  const result = writeHandle(fs, reply, OUT_HEADER_BYTES, fd, slot, HandleKind.directory, flags);
   return result < 0 ? result : OPEN_OUT_BYTES;
 };
 
@@ -214,7 +218,7 @@ function answerCreated(fs: FileSystem, reply: FuseReply, parent: number, slot: n
   fs.writeEntry(reply.view, OUT_HEADER_BYTES, parent, slot);
   const openOut = OUT_HEADER_BYTES + ENTRY_OUT_BYTES;
   const openFlags = fs.policy(slot).openFlags;
-  const result = fd < 0 ? fd : writeHandle(fs, reply, openOut, fd, HandleKind.file, openFlags);
+  const result = fd < 0 ? fd : writeHandle(fs, reply, openOut, fd, slot, HandleKind.file, openFlags);
   if (result < 0) {
     fs.forget(slot, 1);
     return result;

@@ -36,6 +36,7 @@ export function serveDirectory(
     root: dir,
     daxThresholdBytes: 65536,
     window: null,
+    inodeFileHandles: "never",
     metrics,
     log,
     ...options,
