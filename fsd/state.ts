@@ -181,7 +181,8 @@ export const DAX_RANGE = {
  */
 export function createFsdState(limits: StateLimits): FsdState {
   const chunks = Math.ceil(limits.inodes / INODE_CHUNK.slots);
-  const buckets = 2 ** Math.ceil(Math.log2(limits.inodes));
+  // A chain of four inodes on average when all are in use; far fewer are, as a rule, and the heads are touched all over.
+  const buckets = 2 ** Math.ceil(Math.log2(limits.inodes / 4));
   const view = (byteLength: number) => new DataView(new SharedArrayBuffer(byteLength));
   return {
     session: view(SESSION.bytes),

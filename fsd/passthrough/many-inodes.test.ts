@@ -76,7 +76,7 @@ function read(
 
 for (const [inodeFileHandles, files] of [
   ["never", FILES],
-  ["prefer", FILES / 10],
+  ["prefer", FILES / 4],
 ] as const) {
   test(
     `file handles ${inodeFileHandles}, a tree of ${files} files: descriptors and memory stay bounded, and come back`,
