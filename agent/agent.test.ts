@@ -226,7 +226,7 @@ describe("agent", { skip: missing() }, () => {
 
   test("says why a container cannot be made, and leaves its name free", async () => {
     const id = newId();
-    const reason = rejectsWith("INTERNAL", /executable file .*nothing-like-that.* not found/);
+    const reason = rejectsWith("INTERNAL", /nothing-like-that.*(not found|no such file)/);
     await assert.rejects(create(id, { Args: ["nothing-like-that"], Env: ["PATH=/bin"], Cwd: "/" }), reason);
     await create(id, process("sleep 100"));
     await start(id);
