@@ -33,6 +33,7 @@ import type { FuseRequest } from "../fuse/request.js";
 import type { FileSystem } from "./file-system.js";
 import { HandleKind } from "./handle-table.js";
 import { FORBIDDEN_ID } from "./id-map.js";
+import { restorePrivileges, savePrivileges } from "./kept-privileges.js";
 import type { Operation } from "./operation.js";
 
 // struct fuse_setattr_in, from the start of the request.
@@ -65,8 +66,9 @@ export const setattr: Operation = (fs, request, reply) => {
   const valid = request.uint32(VALID);
   const fd = fs.pathFd(slot);
   if (fd < 0) return fd;
-  let result = 0;
-  if ((valid & FATTR_MODE) !== 0) result = changeMode(fs, slot, request.uint32(MODE) & PERMISSIONS);
+  let result = savePrivileges(fs, slot, valid);
+  const mode = request.uint32(MODE) & PERMISSIONS;
+  if (result === 0 && (valid & FATTR_MODE) !== 0) result = changeMode(fs, slot, mode);
   if (result === 0 && (valid & (FATTR_UID | FATTR_GID)) !== 0) {
     const uid = (valid & FATTR_UID) !== 0 ? fs.uids.toHost(request.uint32(UID)) : UNCHANGED;
     const gid = (valid & FATTR_GID) !== 0 ? fs.gids.toHost(request.uint32(GID)) : UNCHANGED;
@@ -74,6 +76,7 @@ export const setattr: Operation = (fs, request, reply) => {
     else if (fchownat(fd, emptyPathAddress, uid, gid, AT_EMPTY_PATH) < 0) result = -lastErrno();
   }
   if (result === 0 && (valid & FATTR_SIZE) !== 0) result = changeSize(fs, request, slot, valid);
+  if (result === 0) result = restorePrivileges(fs, slot, valid, mode);
   if (result === 0 && (valid & (FATTR_ATIME | FATTR_MTIME)) !== 0) {
     writeTime(0, request, (valid & FATTR_ATIME) !== 0, (valid & FATTR_ATIME_NOW) !== 0, ATIME, ATIMENSEC);
     writeTime(16, request, (valid & FATTR_MTIME) !== 0, (valid & FATTR_MTIME_NOW) !== 0, MTIME, MTIMENSEC);
