@@ -48,8 +48,10 @@ export class FuseRequest {
     this.readable = readable;
     this.writable = writable;
     const available = readable.byteLength;
-    let copied = readable.copyIn(0, this.bytes, 0, Math.min(available, WRITE_PAYLOAD_OFFSET));
-    if (copied < IN_HEADER_BYTES) {
+    const first = Math.min(available, WRITE_PAYLOAD_OFFSET);
+    let copied = readable.copyIn(0, this.bytes, 0, first);
+    // Less than there is: it lies in the DAX window, where the file behind it has ended.
+    if (copied < IN_HEADER_BYTES || copied < first) {
       this.opcode = 0;
       return -Errno.EINVAL;
     }

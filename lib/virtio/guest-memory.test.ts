@@ -1,10 +1,14 @@
 import assert from "node:assert/strict";
-import { openSync, readdirSync, readFileSync } from "node:fs";
+import { openSync, readdirSync, readFileSync, truncateSync } from "node:fs";
 import { describe, it, type TestContext } from "node:test";
 import fc from "fast-check";
-import { close } from "../sys/file.js";
+import { Errno } from "../sys/errno.js";
+import { close, pwritev } from "../sys/file.js";
+import { Iovecs } from "../sys/iovec.js";
+import { lastErrno } from "../sys/libc.js";
 import { TestMemory } from "../vhost-user/testing/test-memory.js";
 import { GuestMemory, type MemoryRegion, MemoryRegionError } from "./guest-memory.js";
+import { GuestSegments } from "./guest-segments.js";
 
 const PAGE = 4096;
 const USER = 0x7f00_0000_0000;
@@ -59,9 +63,48 @@ describe("GuestMemory", () => {
     t.after(() => memory.clear(() => {}));
     memory.add({ ...region(file, 0, 1, "r"), mmapOffset: 100, sizeBytes: 50 });
     const chunk = memory.find(0);
-    assert.equal(Buffer.from(chunk?.bytes.subarray(0, 4) ?? []).toString(), "here");
-    assert.equal(chunk?.isWritable, false);
+    assert.ok(chunk);
+    assert.equal(chunk.isWritable, false);
     assert.equal(memory.find(50), undefined);
+    const segments = new GuestSegments(1);
+    segments.push(chunk, 0, 4);
+    const copy = Buffer.alloc(4);
+    assert.equal(segments.copyIn(0, copy, 0, 4), 4);
+    assert.equal(copy.toString(), "here");
+  });
+
+  it("does not touch a file that it may only read where that has ended, and finds no bytes there", (t) => {
+    const file = ram(t, 2);
+    file.bytes.fill(7);
+    const memory = new GuestMemory();
+    t.after(() => memory.clear(() => {}));
+    memory.add(region(file, 0, 4, "r"));
+    const chunk = memory.find(0);
+    assert.ok(chunk);
+    const segments = new GuestSegments(2);
+    segments.push(chunk, PAGE - 2, 4);
+    segments.push(chunk, 2 * PAGE - 2, 4);
+    const copy = new Uint8Array(8);
+    assert.equal(segments.copyIn(0, copy, 0, 8), 4, "the segment that the file does not reach is not there");
+    assert.deepEqual([...copy.subarray(0, 4)], [7, 7, 7, 7]);
+    // Nor do system calls die of it.
+    const iovecs = new Iovecs(1);
+    segments.toIovecs(6, 2, iovecs);
+    assert.equal(pwritev(file.fd, iovecs.address, 1, 0), -1);
+    assert.equal(lastErrno(), Errno.EFAULT);
+    truncateSync(`/proc/self/fd/${file.fd}`, 0);
+    assert.equal(segments.copyIn(0, copy, 0, 8), 0, "nor one that was there before");
+  });
+
+  it("refuses RAM whose file is too short, before it is touched", (t) => {
+    const file = ram(t, 2);
+    const memory = new GuestMemory();
+    t.after(() => memory.clear(() => {}));
+    memory.add(region(file, 1, 2));
+    assert.throws(() => memory.find(PAGE), {
+      name: "MemoryRegionError",
+      message: /past the 8192 bytes of its file/,
+    });
   });
 
   it("refuses regions that cannot be, and closes their descriptors", (t) => {

@@ -1,3 +1,4 @@
+import { fstatSync } from "node:fs";
 import { close } from "../sys/file.js";
 import { type Mapping, mapShared, viewOf } from "../sys/mapping.js";
 
@@ -19,9 +20,16 @@ export interface MemoryChunk {
   readonly guestAddress: number;
   readonly userAddress: number;
   readonly byteLength: number;
-  /** Where this process has it mapped. */
+  /** Where this process has it mapped: for system calls, which fail with EFAULT where there is nothing behind a page. */
   readonly hostAddress: number;
+  /**
+   * RAM is. A DAX window's map of a file is not: the file may end before the map or be cut at any time, and whoever then touches the
+   * memory is killed by SIGBUS. So no view shows it, the three here are empty, and it is read from the file.
+   */
   readonly isWritable: boolean;
+  /** The file, open as long as the chunk is mapped, and where the chunk begins in it. */
+  readonly fd: number;
+  readonly fileOffset: number;
   readonly bytes: Uint8Array;
   readonly words: Uint16Array;
   readonly view: DataView;
@@ -30,6 +38,7 @@ export interface MemoryChunk {
 /** A view covers at most this much, well below the longest array of V8. */
 const CHUNK_BYTES = 2 ** 30;
 const PAGE_BYTES = 4096;
+const NO_BYTES = new ArrayBuffer(0);
 /** Addresses and sizes are below this: 52 bits are the most that x86 has. */
 const ADDRESS_LIMIT = 2 ** 52;
 
@@ -49,8 +58,8 @@ export class MemoryRegionError extends Error {
  */
 export class GuestMemory {
   readonly #regions: MappedRegion[] = [];
-  /** Mappings of regions that were removed while memory was held. */
-  readonly #removed: Mapping[] = [];
+  /** Regions that were removed while memory was held. */
+  readonly #removed: MappedRegion[] = [];
   #holds = 0;
   #last: MemoryChunk | undefined;
 
@@ -79,7 +88,7 @@ export class GuestMemory {
   release(): void {
     this.#holds--;
     if (this.#holds > 0) return;
-    for (const mapping of this.#removed.splice(0)) mapping.unmap();
+    for (const region of this.#removed.splice(0)) drop(region);
   }
 
   /**
@@ -142,26 +151,29 @@ export class GuestMemory {
       // The part of the file before the region is mapped with it unless it is whole pages.
       const skipped = Math.floor(region.mmapOffset / PAGE_BYTES) * PAGE_BYTES;
       const within = region.mmapOffset - skipped;
-      region.mapping = this.#map(region, skipped, within + region.sizeBytes);
-      region.chunks = cut(region, region.mapping, within);
+      const mapping = this.#map(region, skipped, within + region.sizeBytes);
+      region.mapping = mapping;
+      region.chunks = cut(region, mapping, within);
     }
     return region.chunks[Math.floor(offset / CHUNK_BYTES)];
   }
 
   #map(region: MemoryRegion, offsetBytes: number, byteLength: number): Mapping {
-    try {
-      return mapShared(region.fd, offsetBytes, byteLength);
-    } catch (cause) {
-      throw new MemoryRegionError(`${textOf(region)} cannot be mapped`, { cause });
+    const mapping = tryMap(region, offsetBytes, byteLength);
+    // RAM is touched without a system call in between: the front end must have made its file as long as it says.
+    const file = mapping.isWritable ? fstatSync(region.fd) : undefined;
+    if (file?.isFile() === true && file.size < offsetBytes + byteLength) {
+      mapping.unmap();
+      throw new MemoryRegionError(`${textOf(region)} reaches past the ${file.size} bytes of its file`);
     }
+    return mapping;
   }
 
   #release(region: MappedRegion, onRemoved: (chunk: MemoryChunk) => void): void {
     this.#last = undefined;
     for (const chunk of region.chunks) onRemoved(chunk);
-    if (region.mapping !== undefined && this.#holds > 0) this.#removed.push(region.mapping);
-    else region.mapping?.unmap();
-    close(region.fd);
+    if (this.#holds > 0) this.#removed.push(region);
+    else drop(region);
   }
 
   #problemOf(region: MemoryRegion): string | undefined {
@@ -180,6 +192,19 @@ export class GuestMemory {
   }
 }
 
+function tryMap(region: MemoryRegion, offsetBytes: number, byteLength: number): Mapping {
+  try {
+    return mapShared(region.fd, offsetBytes, byteLength);
+  } catch (cause) {
+    throw new MemoryRegionError(`${textOf(region)} cannot be mapped`, { cause });
+  }
+}
+
+function drop({ mapping, fd }: MappedRegion): void {
+  mapping?.unmap();
+  close(fd);
+}
+
 function textOf({ sizeBytes, guestAddress }: MemoryRegion): string {
   return `region of ${sizeBytes} bytes at guest address 0x${guestAddress.toString(16)}`;
 }
@@ -188,15 +213,17 @@ function cut(region: MemoryRegion, mapping: Mapping, within: number): MemoryChun
   const chunks: MemoryChunk[] = [];
   for (let offset = 0; offset < region.sizeBytes; offset += CHUNK_BYTES) {
     const byteLength = Math.min(CHUNK_BYTES, region.sizeBytes - offset);
-    const buffer = viewOf(mapping, within + offset, byteLength);
+    const buffer = mapping.isWritable ? viewOf(mapping, within + offset, byteLength) : NO_BYTES;
     chunks.push({
       guestAddress: region.guestAddress + offset,
       userAddress: region.userAddress + offset,
       byteLength,
       hostAddress: mapping.address + within + offset,
       isWritable: mapping.isWritable,
+      fd: region.fd,
+      fileOffset: region.mmapOffset + offset,
       bytes: new Uint8Array(buffer),
-      words: new Uint16Array(buffer, 0, Math.floor(byteLength / 2)),
+      words: new Uint16Array(buffer, 0, Math.floor(buffer.byteLength / 2)),
       view: new DataView(buffer),
     });
   }

@@ -1,3 +1,6 @@
+import { preadv } from "../sys/file.js";
+import { Iovecs } from "../sys/iovec.js";
+import { addressOf } from "../sys/libc.js";
 import type { MemoryChunk } from "./guest-memory.js";
 import type { IovecArray, SegmentList } from "./segment-list.js";
 
@@ -50,9 +53,11 @@ export class GuestSegments implements SegmentList {
         continue;
       }
       const part = Math.min(available, length - done);
-      const bytes = this.#chunks[index]?.bytes;
-      if (bytes === undefined) break;
-      copy(bytes, (this.#offsets[index] ?? 0) + skip, target, targetOffset + done, part);
+      const chunk = this.#chunks[index];
+      if (chunk === undefined) break;
+      const at = (this.#offsets[index] ?? 0) + skip;
+      if (chunk.isWritable) copy(chunk.bytes, at, target, targetOffset + done, part);
+      else if (!readWindow(chunk, at, target, targetOffset + done, part)) break;
       done += part;
       skip = 0;
     }
@@ -98,6 +103,26 @@ export class GuestSegments implements SegmentList {
     return used;
   }
 }
+
+/** Reads from the file behind a window's map. @returns false where the file has no such bytes */
+function readWindow(
+  chunk: MemoryChunk,
+  offset: number,
+  target: Uint8Array,
+  targetOffset: number,
+  length: number,
+): boolean {
+  const base = addressOf(target) + targetOffset;
+  for (let done = 0; done < length; ) {
+    windowIovec.set(0, base + done, length - done);
+    const count = preadv(chunk.fd, windowIovec.address, 1, chunk.fileOffset + offset + done);
+    if (count <= 0) return false;
+    done += count;
+  }
+  return true;
+}
+
+const windowIovec = new Iovecs(1);
 
 /** Below this many bytes a loop is faster than making the views that TypedArray.set wants. */
 const LOOP_BYTES_MAX = 256;

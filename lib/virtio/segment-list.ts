@@ -11,7 +11,8 @@ export interface SegmentList {
   readonly byteLength: number;
   /**
    * Copies `length` bytes, from `offset` bytes into this list, to `target` at `targetOffset`.
-   * @returns the number of bytes copied: less than `length` only where the list ends.
+   * @returns the number of bytes copied: less than `length` only where the list ends, or where it lies in a DAX window and the file
+   * behind that ends.
    */
   copyIn(offset: number, target: Uint8Array, targetOffset: number, length: number): number;
   /**

@@ -199,6 +199,7 @@ export class SplitVirtqueue {
         if (table === undefined || address + length > table.guestAddress + table.byteLength) {
           throw new VirtqueueError(`no memory for an indirect table at 0x${address.toString(16)}`);
         }
+        if (!table.isWritable) throw new VirtqueueError("an indirect table in read-only memory");
         chunk = table;
         offset = address - table.guestAddress;
         entries = length / DESCRIPTOR_BYTES;

@@ -169,7 +169,9 @@ class Device implements VsockDevice, VhostUserEvents {
       throw new VirtqueueError(`a packet with ${len} bytes of payload in ${readable.byteLength} bytes`);
     }
     const payload = Buffer.allocUnsafe(len);
-    readable.copyIn(HEADER_BYTES, payload, 0, len);
+    if (readable.copyIn(HEADER_BYTES, payload, 0, len) < len) {
+      throw new VirtqueueError(`a packet whose ${len} bytes of payload are not in memory`);
+    }
     this.#host.receive(this.#header, payload);
   }
 
