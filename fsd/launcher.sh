@@ -18,15 +18,15 @@ fsd=$here/../fsd.cjs
 # What concerns this shell. The daemon reads the options again, and refuses what is wrong with them.
 sandbox=namespace
 # What is taken from all of Node's threads at once. The daemon needs more to close itself in than it keeps afterwards; see
-# fsd/sandbox/privileges.ts.
-bounding=-all,+chown,+dac_override,+fowner,+fsetid,+setgid,+setuid,+mknod,+setfcap,+sys_admin,+setpcap,+sys_resource
+# fsd/sandbox/privileges.ts. unshare(1) needs "kill": its end is to kill the daemon, some of whose threads are another user's by then.
+bounding=-all,+kill,+chown,+dac_override,+fowner,+fsetid,+setgid,+setuid,+mknod,+setfcap,+sys_admin,+setpcap,+sys_resource
 expected=
 for word; do
   case $expected$word in
     --sandbox=none | --sandbox=chroot | -o*sandbox=none* | -o*sandbox=chroot*) sandbox=none ;;
     --sandbox=*) sandbox=namespace ;;
     --modcaps=* | -o*modcaps=*) bounding=+all ;;
-    --help | --version | --print-capabilities) sandbox=none && break ;;
+    --help | -h | --version | -V | --print-capabilities) sandbox=none && break ;;
   esac
   case $word in
     --sandbox | --modcaps) expected=$word= ;;
@@ -37,18 +37,18 @@ done
 
 [ "$sandbox" = none ] && exec "$node" "$fsd" "$@"
 
-# Removes the sockets of the daemon, which cannot see them.
+# Removes the sockets of the daemon, which cannot see them. What is there and no socket was in its way.
 remove_sockets() {
   expected=
   for word; do
     case $expected$word in
-      --socket-path=* | --metrics-socket=*)
+      --socket-path=* | --socket=* | --metrics-socket=*)
         word=$expected$word
-        rm -f -- "${word#*=}"
+        [ -S "${word#*=}" ] && rm -f -- "${word#*=}"
         ;;
     esac
     case $word in
-      --socket-path | --metrics-socket) expected=$word= ;;
+      --socket-path | --socket | --metrics-socket) expected=$word= ;;
       *) expected= ;;
     esac
   done

@@ -83,7 +83,7 @@ async function serve(options: FsdOptions, sockets: ListeningSocket[], log: FsdLo
   }
   // Node begins to watch for them when its event loop runs.
   await turnNodeLoop();
-  const sharedDirs = enterSandbox(
+  const sharedDirs = await enterSandbox(
     options.sandbox,
     options.devices.map(({ sharedDir: path, readOnly }) => ({ path, readOnly })),
   );

@@ -7,6 +7,7 @@ import { allowedSyscalls } from "./allowed-syscalls.js";
 import { closeDirectories } from "./descriptors.js";
 import { SandboxError } from "./error.js";
 import { limitResources } from "./limits.js";
+import { endWithParent, startPoolThreads } from "./parent-death.js";
 import { dropPrivileges, keptCapabilities } from "./privileges.js";
 import { enterOwnRoot, enterSharedDirectory, type SharedDirectory } from "./root-directory.js";
 
@@ -26,11 +27,16 @@ const ACTIONS: Readonly<Record<Exclude<SeccompAction, "none">, number>> = {
  * @returns where the shared directories are from now on, in their order
  * @throws SandboxError, SysError. The process must not serve then: part of it may be done.
  */
-export function enterSandbox(options: SandboxOptions, directories: readonly SharedDirectory[]): string[] {
+export async function enterSandbox(
+  options: SandboxOptions,
+  directories: readonly SharedDirectory[],
+): Promise<string[]> {
+  await startPoolThreads();
   const kept = keptCapabilities(options.capabilities);
   limitResources();
   const paths = enterRoot(options, directories);
   dropPrivileges(kept);
+  if (options.mode === "namespace") await endWithParent();
   if (options.seccomp !== "none") filterSystemCalls(ACTIONS[options.seccomp]);
   return paths;
 }

@@ -1,3 +1,4 @@
+import { readlinkSync } from "node:fs";
 import { close } from "./file.js";
 import { connectUnixDatagram, sendDatagram } from "./unix-socket.js";
 
@@ -39,17 +40,20 @@ export class Syslog {
   private constructor(
     private readonly fd: number,
     private readonly tag: string,
+    private readonly pid: number,
   ) {}
 
   /** @throws SysError where nobody listens */
   static connect(tag: string, path = SYSLOG_PATH): Syslog {
-    return new Syslog(connectUnixDatagram(path), tag);
+    // A process of a namespace of its own is looked for by the number that the host knows it by, which only the host's /proc tells.
+    const pid = Number(readlinkSync("/proc/self"));
+    return new Syslog(connectUnixDatagram(path), tag, pid);
   }
 
   /** Sends each line of `message`. One for which there is no room is lost: a log that is full must not hold up the sender. */
   send(severity: SeverityNumber, message: string): void {
     for (const line of message.split("\n")) {
-      sendDatagram(this.fd, syslogPacket(this.tag, process.pid, severity, new Date(), line));
+      sendDatagram(this.fd, syslogPacket(this.tag, this.pid, severity, new Date(), line));
     }
   }
 

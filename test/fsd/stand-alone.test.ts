@@ -118,3 +118,9 @@ test("QEMU 11.1 maps files of a directory into the guest", async (t) => {
 test("QEMU 11.1 without DAX: a directory is read and written to", async (t) => {
   await readAndWrite(t, (await toolchain()).qemu);
 });
+
+test("QEMU 7.2: a directory is read and written to", async (t) => {
+  const qemu = (await toolchain()).testing?.qemu["7.2"];
+  assert.ok(qemu, "set-up brought no QEMU 7.2");
+  await readAndWrite(t, qemu);
+});

@@ -19,23 +19,27 @@ const {
   KATA_FSD_PROBE_CONTROL: isControl,
 } = process.env;
 
-const options = parseOptions(process.argv.slice(2));
-if (typeof options === "string") throw new Error(`not for ${options}`);
-const directories = options.devices.map(({ sharedDir: path, readOnly }) => ({ path, readOnly }));
-const paths = isControl ? directories.map(({ path }) => path) : enterSandbox(options.sandbox, directories);
+async function main(): Promise<void> {
+  const options = parseOptions(process.argv.slice(2));
+  if (typeof options === "string") throw new Error(`not for ${options}`);
+  const directories = options.devices.map(({ sharedDir: path, readOnly }) => ({ path, readOnly }));
+  const paths = isControl
+    ? directories.map(({ path }) => path)
+    : await enterSandbox(options.sandbox, directories);
 
-if (outside !== undefined) {
-  const [writable = "", readOnly = ""] = paths;
-  const known: Outside = JSON.parse(outside);
-  writeSync(1, JSON.stringify(tryAll(known, { writable, readOnly })));
-}
-if (syscall !== undefined) {
-  const [name, ...args]: [string, ...number[]] = JSON.parse(syscall);
-  try {
-    call(nameOf(name), ...args);
-    writeSync(1, "called");
-  } catch (error) {
-    writeSync(1, error instanceof Error ? error.message : String(error));
+  if (outside !== undefined) {
+    const [writable = "", readOnly = ""] = paths;
+    const known: Outside = JSON.parse(outside);
+    writeSync(1, JSON.stringify(tryAll(known, { writable, readOnly })));
+  }
+  if (syscall !== undefined) {
+    const [name, ...args]: [string, ...number[]] = JSON.parse(syscall);
+    try {
+      call(nameOf(name), ...args);
+      writeSync(1, "called");
+    } catch (error) {
+      writeSync(1, error instanceof Error ? error.message : String(error));
+    }
   }
 }
 
@@ -44,3 +48,5 @@ function nameOf(name: string): SyscallName {
   if (found === undefined) throw new Error(`${name}: unknown`);
   return found;
 }
+
+main();
