@@ -13,6 +13,7 @@ import { Reaper } from "./reaper.js";
 import { Sandbox } from "./sandbox.js";
 import { containerMethods } from "./service/container-methods.js";
 import { healthMethods } from "./service/health.js";
+import { replayMethods } from "./service/replay-methods.js";
 import { sandboxMethods } from "./service/sandbox-methods.js";
 import { streamMethods } from "./service/stream-methods.js";
 import { becomeSubreaper } from "./sys/wait.js";
@@ -89,6 +90,7 @@ function createServices(config: AgentConfig, reaper: Reaper, isInit: boolean): S
       ...streamMethods(sandbox),
     },
     "grpc.Health": healthMethods(),
+    "katafs.HostEvents": replayMethods(),
   };
 }
 

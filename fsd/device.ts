@@ -2,6 +2,8 @@ import { drainEventfd } from "../lib/sys/eventfd.js";
 import { VhostUserBackend, type VhostUserEvents } from "../lib/vhost-user/backend.js";
 import { BackendChannel, type ServeWhile } from "../lib/vhost-user/backend-channel.js";
 import { type SplitVirtqueue, VirtqueueError } from "../lib/virtio/split-virtqueue.js";
+import type { EventQueue } from "./events/event-queue.js";
+import type { HostWatcher } from "./events/host-watcher.js";
 import { createFuseServer, type FsdLog, type FuseServer } from "./fuse/server.js";
 import { createFsdMetrics, type DeviceMetricsReport, reportDeviceMetrics } from "./metrics.js";
 import { type DeviceOptions, deviceName } from "./options/device-options.js";
@@ -18,6 +20,7 @@ export class FsDevice implements VhostUserEvents {
   readonly #metrics = createFsdMetrics();
   /** A map serves the front end in the midst of a request: what the session lives on goes away only after it. */
   #isServing = false;
+  #watcher: HostWatcher | null = null;
   #needsReset = false;
   #isClosed = false;
 
@@ -76,6 +79,8 @@ export class FsDevice implements VhostUserEvents {
       this.#serveQueues();
     } finally {
       this.#isServing = false;
+      // What the guest changed is told from what others change by the time at which inotify is read.
+      if (this.#watcher?.own.isEmpty === false) this.#watcher.drain();
       memory.release();
       this.#settle();
     }
@@ -94,6 +99,26 @@ export class FsDevice implements VhostUserEvents {
     }
   }
 
+  /** Starts to follow what the host changes in shared exports, for `queue`. @throws SysError at the limit of inotify instances */
+  followHost(queue: EventQueue): void {
+    if (!this.#isClosed) this.#watcher = this.#server.followHost(deviceName(this.options), queue);
+  }
+
+  unfollowHost(): void {
+    this.#watcher = null;
+    if (!this.#isClosed) this.#server.unfollowHost();
+  }
+
+  /** Readable when the host has changed something; -1 when nobody follows. */
+  get hostEventsFd(): number {
+    return this.#watcher?.fd ?? -1;
+  }
+
+  /** Takes what the host has changed, and apart from it what has been changed for the guest. */
+  takeHostEvents(): void {
+    this.#watcher?.drain();
+  }
+
   report(): DeviceMetricsReport {
     return reportDeviceMetrics(deviceName(this.options), this.#window?.lengthBytes ?? 0, this.#metrics);
   }
@@ -101,6 +126,7 @@ export class FsDevice implements VhostUserEvents {
   close(): void {
     if (this.#isClosed) return;
     this.backend.close();
+    this.unfollowHost();
     this.#isClosed = true;
     if (!this.#isServing) this.#settle();
   }

@@ -2,6 +2,7 @@ import { close } from "../lib/sys/file.js";
 import { PollSet } from "../lib/sys/poll.js";
 import { acceptUnix, MessageSocket } from "../lib/sys/unix-socket.js";
 import { FsDevice } from "./device.js";
+import { EventStream } from "./events/event-stream.js";
 import type { FsdLog } from "./fuse/server.js";
 import { type DeviceOptions, deviceName } from "./options/device-options.js";
 import { VIRTIO_FS_QUEUES } from "./virtio-fs-config.js";
@@ -15,6 +16,16 @@ export interface ListeningDevice {
 /** How long the rings are looked at before the daemon sleeps: a driver that asks one thing after the other finds it awake. */
 const SPIN_NS = 50_000n;
 const DESCRIPTORS_MAX = 256;
+/** When to try again to send events to somebody who does not take them. */
+const EVENTS_RETRY_MS = 100;
+
+/** Listening sockets beside those of the devices; -1 for none. */
+export interface ServiceSockets {
+  /** Each connection gets one JSON document. */
+  readonly metricsFd: number;
+  /** The connection gets a line of JSON for each change that the host makes. */
+  readonly eventsFd: number;
+}
 
 interface Slot extends ListeningDevice {
   device: FsDevice | undefined;
@@ -29,13 +40,12 @@ export class EventLoop {
   readonly #polled = new PollSet(DESCRIPTORS_MAX);
   #hadFrontEnd = false;
 
-  /**
-   * @param metricsFd a listening socket on which each connection gets one JSON document, or -1
-   * @param interruptFd makes {@link EventLoop.run} return when it is readable, or -1
-   */
+  #follower: EventStream | undefined;
+
+  /** @param interruptFd makes {@link EventLoop.run} return when it is readable, or -1 */
   constructor(
     listening: readonly ListeningDevice[],
-    private readonly metricsFd: number,
+    private readonly services: ServiceSockets,
     private readonly interruptFd: number,
     private readonly log: FsdLog,
   ) {
@@ -51,8 +61,10 @@ export class EventLoop {
       const connected = this.#slots.filter((slot) => slot.device !== undefined).length;
       if (this.#hadFrontEnd && connected === 0) return "ended";
       this.#hadFrontEnd ||= connected > 0;
-      if (!this.#spin() && this.#poll(this.interruptFd, -1)) return "interrupted";
+      const timeoutMs = this.#follower?.isBehind === true ? EVENTS_RETRY_MS : -1;
+      if (!this.#spin() && this.#poll(this.interruptFd, timeoutMs)) return "interrupted";
       for (const { device } of this.#slots) device?.serve();
+      if (this.#follower?.flush() === false) this.#unfollow();
     }
   }
 
@@ -61,7 +73,10 @@ export class EventLoop {
       slot.device?.close();
       close(slot.listeningFd);
     }
-    if (this.metricsFd >= 0) close(this.metricsFd);
+    this.#unfollow();
+    const { metricsFd, eventsFd } = this.services;
+    if (metricsFd >= 0) close(metricsFd);
+    if (eventsFd >= 0) close(eventsFd);
   }
 
   /** Looks for requests without sleeping. @returns whether there are any */
@@ -82,30 +97,40 @@ export class EventLoop {
     const polled = this.#polled;
     polled.clear();
     if (extraFd >= 0) polled.add(extraFd);
-    if (this.metricsFd >= 0) polled.add(this.metricsFd);
+    // A descriptor of -1 is never ready.
+    polled.add(this.services.metricsFd);
+    polled.add(this.#follower?.fd ?? this.services.eventsFd);
     for (const { device, listeningFd } of this.#slots) {
       polled.add(device?.backend.socketFd ?? listeningFd);
       for (let index = 0; device !== undefined && index < VIRTIO_FS_QUEUES; index++) {
         const kickFd = device.backend.queue(index) === undefined ? -1 : device.backend.kickFd(index);
         polled.add(kickFd);
       }
+      polled.add(device?.hostEventsFd ?? -1);
     }
     if (polled.wait(timeoutMs) === 0) return true;
 
     // In the order in which they were added. Serving a device may change another one's descriptors, not the order.
     let position = extraFd >= 0 ? 1 : 0;
-    if (this.metricsFd >= 0 && polled.isReady(position++)) this.#answerMetrics();
+    if (polled.isReady(position++)) this.#answerMetrics();
+    const isFollowerReady = polled.isReady(position++);
     for (const slot of this.#slots) {
       const { device } = slot;
       const isReady = polled.isReady(position++);
       if (device === undefined) {
+        position++;
         if (isReady) this.#accept(slot);
         continue;
       }
       for (let index = 0; index < VIRTIO_FS_QUEUES; index++) {
         if (polled.isReady(position++)) device.kicked(index);
       }
+      if (polled.isReady(position++)) device.takeHostEvents();
       if (isReady && !device.backend.receive()) this.#disconnect(slot);
+    }
+    if (isFollowerReady) {
+      if (this.#follower === undefined) this.#follow();
+      else if (!this.#follower.isAlive()) this.#unfollow();
     }
     return extraFd >= 0 && polled.isReady(0);
   }
@@ -116,12 +141,36 @@ export class EventLoop {
       this.#serveWhile(fd, isDone, timeoutMs),
     );
     this.log.info(`${deviceName(slot.options)}: front end connected`);
+    if (this.#follower !== undefined) this.#followDevice(slot.device, this.#follower);
   }
 
   #disconnect(slot: Slot): void {
     this.log.info(`${deviceName(slot.options)}: front end gone`);
     slot.device?.close();
     slot.device = undefined;
+  }
+
+  /** Somebody wants the host's events. Without anybody the host is not watched at all. */
+  #follow(): void {
+    this.#follower = new EventStream(acceptUnix(this.services.eventsFd));
+    for (const { device } of this.#slots) {
+      if (device !== undefined) this.#followDevice(device, this.#follower);
+    }
+  }
+
+  #followDevice(device: FsDevice, follower: EventStream): void {
+    try {
+      device.followHost(follower.queue);
+    } catch (error) {
+      // The host's limit of inotify instances: programs in the guest that wait are not woken.
+      this.log.warn(`host events: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  #unfollow(): void {
+    for (const { device } of this.#slots) device?.unfollowHost();
+    this.#follower?.close();
+    this.#follower = undefined;
   }
 
   /** Serves the sockets of all devices, not their queues, until something is done. */
@@ -136,7 +185,7 @@ export class EventLoop {
   }
 
   #answerMetrics(): void {
-    const socket = new MessageSocket(acceptUnix(this.metricsFd));
+    const socket = new MessageSocket(acceptUnix(this.services.metricsFd));
     const devices = this.#slots.flatMap(({ device }) => device?.report() ?? []);
     try {
       socket.send(Buffer.from(`${JSON.stringify({ devices })}\n`));

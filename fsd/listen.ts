@@ -43,7 +43,7 @@ export function listenForFrontEnd(socket: SocketOptions): ListeningSocket {
 }
 
 /** Listens for those who ask for the counters. @throws SysError, RangeError */
-export function listenForMetrics(path: string | undefined): ListeningSocket {
+export function listenForService(path: string | undefined): ListeningSocket {
   return path === undefined
     ? { fd: -1, file: undefined }
     : { fd: listenUnix(path), file: SocketFile.at(path) };

@@ -4,7 +4,7 @@ import { SYSLOG_PATH } from "../lib/sys/syslog.js";
 import { limitDescriptors } from "./descriptor-limit.js";
 import { EventLoop } from "./event-loop.js";
 import type { FsdLog } from "./fuse/server.js";
-import { type ListeningSocket, listenForFrontEnd, listenForMetrics } from "./listen.js";
+import { type ListeningSocket, listenForFrontEnd, listenForService } from "./listen.js";
 import { createLog, print } from "./log.js";
 import { deviceName } from "./options/device-options.js";
 import { OptionsError } from "./options/error.js";
@@ -68,7 +68,8 @@ async function serve(options: FsdOptions, sockets: ListeningSocket[], log: FsdLo
     sockets.push(socket);
     return socket.fd;
   };
-  const metricsFd = listen(listenForMetrics(options.metricsSocket));
+  const metricsFd = listen(listenForService(options.metricsSocket));
+  const eventsFd = listen(listenForService(options.eventsSocket));
   const devices = options.devices.map((device) => ({
     options: device,
     listeningFd: listen(listenForFrontEnd(device.socket)),
@@ -91,7 +92,7 @@ async function serve(options: FsdOptions, sockets: ListeningSocket[], log: FsdLo
     options: { ...options, sharedDir: sharedDirs[index] ?? options.sharedDir },
     listeningFd,
   }));
-  const loop = new EventLoop(confined, metricsFd, nodeLoopFd(), log);
+  const loop = new EventLoop(confined, { metricsFd, eventsFd }, nodeLoopFd(), log);
   // What managers of virtiofsd wait for, and ours, too.
   for (const device of options.devices) {
     print(`kata-fsd: ${deviceName(device)}: Waiting for vhost-user socket connection...`);

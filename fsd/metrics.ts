@@ -15,6 +15,10 @@ export interface FsdMetrics {
   /** Inodes known to the guest, and open file and directory handles. */
   inodesLive: number;
   handlesLive: number;
+  /** Watches of inotify; events that it told; and those of them that were no changes of the guest's own. */
+  hostWatches: number;
+  hostEvents: number;
+  hostEventsTold: number;
   /** Ranges of the DAX window: mapped now, mapped ever, taken away ever; and their bytes. */
   daxMapsLive: number;
   daxMapsTotal: number;
@@ -33,6 +37,9 @@ export function createFsdMetrics(): FsdMetrics {
     writtenBytes: 0,
     inodesLive: 0,
     handlesLive: 0,
+    hostWatches: 0,
+    hostEvents: 0,
+    hostEventsTold: 0,
     daxMapsLive: 0,
     daxMapsTotal: 0,
     daxUnmapsTotal: 0,
@@ -52,6 +59,7 @@ export interface DeviceMetricsReport {
   readonly writeBytes: number;
   readonly inodes: number;
   readonly handles: number;
+  readonly host: { readonly watches: number; readonly events: number; readonly eventsTold: number };
   readonly dax: {
     readonly windowBytes: number;
     /** Ever, as are `mappedBytes` and `unmappedRanges`. */
@@ -82,6 +90,11 @@ export function reportDeviceMetrics(
     writeBytes: metrics.writtenBytes,
     inodes: metrics.inodesLive,
     handles: metrics.handlesLive,
+    host: {
+      watches: metrics.hostWatches,
+      events: metrics.hostEvents,
+      eventsTold: metrics.hostEventsTold,
+    },
     dax: {
       windowBytes,
       mappedRanges: metrics.daxMapsTotal,

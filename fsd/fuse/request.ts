@@ -32,6 +32,8 @@ export class FuseRequest {
   nodeIdHigh = 0;
   uid = 0;
   gid = 0;
+  /** The thread in the guest, 0 for requests of the guest's kernel itself. */
+  pid = 0;
 
   /** Set by {@link takeName}: where the name's bytes are, and where the byte behind its NUL is. */
   nameOffset = 0;
@@ -62,6 +64,7 @@ export class FuseRequest {
     this.nodeIdHigh = view.getUint32(20, true);
     this.uid = view.getUint32(24, true);
     this.gid = view.getUint32(28, true);
+    this.pid = view.getUint32(32, true);
     this.length = length;
     if (length < IN_HEADER_BYTES || length > available) return -Errno.EINVAL;
     if (this.opcode === Opcode.WRITE || this.opcode === Opcode.BATCH_FORGET) return 0;

@@ -1,12 +1,16 @@
 import { Errno } from "../../lib/sys/errno.js";
 import type { ShmemWindow } from "../../lib/vhost-user/shmem.js";
 import type { RequestHandler, SegmentList } from "../../lib/virtio/segment-list.js";
+import type { EventQueue } from "../events/event-queue.js";
+import { HostWatcher } from "../events/host-watcher.js";
 import type { FsdMetrics } from "../metrics.js";
 import { FileSystem } from "../passthrough/file-system.js";
 import { batchForget, forget } from "../passthrough/lookup.js";
 import type { MarkBroker } from "../passthrough/mark-broker.js";
 import type { Operation } from "../passthrough/operation.js";
 import { operations } from "../passthrough/operations.js";
+import { noteOwnChange } from "../passthrough/own-change.js";
+import { ReplayDesk } from "../passthrough/replay.js";
 import type { SharePolicy } from "../passthrough/share-policy.js";
 import { SESSION } from "../state.js";
 import {
@@ -45,6 +49,13 @@ export interface FuseServerOptions extends SharePolicy {
 
 /** One virtio-fs device's FUSE server. All its queues call the same {@link FuseServer.handle}. */
 export interface FuseServer extends RequestHandler {
+  /**
+   * Starts to follow what the host changes in shared exports.
+   * @returns null for a device that has none
+   * @throws SysError at the limit of inotify instances
+   */
+  followHost(device: string, queue: EventQueue): HostWatcher | null;
+  unfollowHost(): void;
   /** The device was reset or its front end went away: every handle, inode and map of the session is dropped. */
   reset(): void;
   /** Ends the server: like {@link reset}, and the root is closed as well. */
@@ -91,6 +102,9 @@ class FuseServerImpl implements FuseServer {
   readonly #log: FsdLog;
   readonly #hasWindow: boolean;
   readonly #isPerFileDax: boolean;
+  /** Where the guest's agent announces replays of what the host changed; there is none without shared exports. */
+  readonly #replays: ReplayDesk | null;
+  #watcher: HostWatcher | null = null;
   #lines = 0;
 
   constructor(options: FuseServerOptions) {
@@ -99,6 +113,7 @@ class FuseServerImpl implements FuseServer {
     this.#log = options.log;
     this.#hasWindow = this.#fs.dax !== null;
     this.#isPerFileDax = options.dax === "inode";
+    this.#replays = this.#fs.exports.some(({ isShared }) => isShared) ? new ReplayDesk() : null;
     const own: Record<number, Operation> = {
       [Opcode.INIT]: () => this.#init(),
       [Opcode.DESTROY]: () => this.#destroy(),
@@ -126,11 +141,27 @@ class FuseServerImpl implements FuseServer {
     return this.#answer(result, writable);
   }
 
+  followHost(device: string, queue: EventQueue): HostWatcher | null {
+    this.unfollowHost();
+    if (this.#replays === null) return null;
+    this.#watcher = new HostWatcher(this.#fs, device, queue);
+    this.#fs.observer = this.#watcher;
+    return this.#watcher;
+  }
+
+  unfollowHost(): void {
+    this.#fs.observer = null;
+    this.#watcher?.close();
+    this.#watcher = null;
+  }
+
   reset(): void {
+    this.#replays?.reset();
     this.#fs.reset();
   }
 
   close(): void {
+    this.unfollowHost();
     this.#fs.close();
   }
 
@@ -141,12 +172,16 @@ class FuseServerImpl implements FuseServer {
   /** @returns the length of the reply's body, or -errno. Never throws: one request that fails must not end the device. */
   #serve(opcode: number): number {
     const operation = this.#operations[opcode];
-    if (operation === undefined) return -Errno.ENOSYS;
-    if (opcode !== Opcode.INIT && !this.#isInitialised) return -Errno.ENOTCONN;
+    if (operation !== undefined && opcode !== Opcode.INIT && !this.#isInitialised) return -Errno.ENOTCONN;
     this.#reply.bodyIsInPlace = false;
     this.#fs.beginRequest();
     try {
-      return operation(this.#fs, this.#request, this.#reply);
+      const replayed = this.#replays?.answer(this.#fs, this.#request, this.#reply);
+      if (replayed !== undefined) return replayed;
+      if (operation === undefined) return -Errno.ENOSYS;
+      const result = operation(this.#fs, this.#request, this.#reply);
+      if (this.#watcher !== null && result >= 0) noteOwnChange(this.#fs, this.#request, this.#watcher.own);
+      return result;
     } catch (error) {
       this.#say("error", `FUSE request ${opcode} failed: ${error instanceof Error ? error.stack : error}`);
       return -Errno.EIO;
@@ -223,6 +258,7 @@ class FuseServerImpl implements FuseServer {
     } catch (error) {
       this.#say("warn", `a map could not be taken back: ${error instanceof Error ? error.message : error}`);
     }
+    this.#replays?.reset();
     this.#fs.reset();
     return 0;
   }

@@ -161,6 +161,10 @@ export const SECTIONS = {
       value: "PATH",
       help: "UNIX socket that answers each connection with the counters, as JSON",
     },
+    "events-socket": {
+      value: "PATH",
+      help: "UNIX socket whose connection gets a line of JSON for each change that the host makes in exports with the policy shared",
+    },
     "print-capabilities": { help: "print what libvirt asks for, as JSON, and end" },
     help: { letter: "h", help: "print this text and end" },
     version: { letter: "V", help: "print the version and end" },

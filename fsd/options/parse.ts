@@ -32,6 +32,7 @@ export interface FsdOptions {
   /** 0: leave the limit as it is. undefined: as many as are useful and possible. */
   readonly descriptorsMax: number | undefined;
   readonly metricsSocket: string | undefined;
+  readonly eventsSocket: string | undefined;
   readonly logLevel: LogLevel;
   readonly syslog: boolean;
   /** What was asked for; one thread serves all requests in any case. */
@@ -73,6 +74,7 @@ export function parseOptions(argv: readonly string[]): FsdAction {
     sandbox: sandboxOptions(whole),
     descriptorsMax: optionalCount(whole, "rlimit-nofile", DESCRIPTORS_MAX),
     metricsSocket: whole.text("metrics-socket"),
+    eventsSocket: whole.text("events-socket"),
     logLevel: whole.has("d") ? "debug" : oneOf("log-level", whole.text("log-level") ?? "info", LOG_LEVELS),
     syslog: whole.has("syslog"),
     threadsMax: optionalCount(whole, "thread-pool-size", THREADS_MAX) ?? 0,

@@ -44,6 +44,15 @@ export interface FileSystemOptions extends SharePolicy {
   readonly markBroker?: MarkBroker | null;
 }
 
+/** Is told which inodes the guest knows. */
+export interface InodeObserver {
+  /** `parent` is the directory in which it was found. It may be told again of what it knows. */
+  entered(slot: number, parent: number): void;
+  left(slot: number): void;
+  /** All have left. */
+  cleared(): void;
+}
+
 /** Descriptors that the process needs for itself: sockets, guest memory, eventfds. */
 const RESERVED_DESCRIPTORS = 1024;
 /** At a hundred bytes each; the guest's kernel needs ten times that for an inode that it knows. */
@@ -83,6 +92,7 @@ export class FileSystem {
   /** What the last look-up or {@link stat} found. */
   readonly statx = new Statx();
   readonly iovecs = new Iovecs();
+  observer: InodeObserver | null = null;
 
   readonly #store: InodeStore;
   readonly #isStatic: boolean;
@@ -139,6 +149,7 @@ export class FileSystem {
 
   /** Drops all that the guest holds but the root. */
   reset(): void {
+    this.observer?.cleared();
     for (let slot = 1; slot < this.handles.used; slot++) {
       if (this.handles.fd(slot) >= 0) this.closeHandle(slot);
     }
@@ -163,6 +174,10 @@ export class FileSystem {
   /** The slot of the inode that the request is about, or 0 if the guest does not hold it. */
   inodeOf(request: FuseRequest): number {
     return this.inodes.slotOf(request.nodeIdLow, request.nodeIdHigh);
+  }
+
+  nodeId(slot: number): bigint {
+    return (BigInt(this.inodes.sequence(slot)) << 32n) | BigInt(slot);
   }
 
   /** Whether changes of the inode, or of entries of the directory, are refused. */
@@ -242,7 +257,21 @@ export class FileSystem {
    * @returns the slot, or -errno.
    */
   lookup(parent: number, source: NameSource, offset: number): number {
-    return this.#store.lookup(parent, source, offset, this.childZone(parent, source, offset));
+    const slot = this.#store.lookup(parent, source, offset, this.childZone(parent, source, offset));
+    if (slot > 0) this.observer?.entered(slot, parent);
+    return slot;
+  }
+
+  /**
+   * Looks for the name in the directory and fills {@link statx}.
+   * @returns the slot, 0 if there is such a name but the guest does not know its inode, or -errno.
+   */
+  find(parent: number, source: NameSource, offset: number): number {
+    const parentFd = this.pathFd(parent);
+    if (parentFd < 0) return parentFd;
+    const address = source.address + offset;
+    if (this.statx.readName(parentFd, address) < 0) return -lastErrno();
+    return this.#store.findKnown(parent, address, this.childZone(parent, source, offset));
   }
 
   /**
@@ -305,6 +334,7 @@ export class FileSystem {
       this.inodes.setLookups(slot, left);
       return;
     }
+    this.observer?.left(slot);
     this.readDescriptors.drop(slot);
     this.#store.forget(slot);
   }

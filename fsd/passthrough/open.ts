@@ -65,7 +65,7 @@ function openFile(fs: FileSystem, slot: number, flags: number, keepSetIdBits: bo
  * Gives the guest a handle for `fd`, a descriptor of the inode in that slot, which is taken over, as struct fuse_open_out at `offset`.
  * @returns 0, or -errno.
  */
-function writeHandle(
+export function writeHandle(
   fs: FileSystem,
   reply: FuseReply,
   offset: number,

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { createFuseServer, type FsdLog, type FuseServerOptions } from "../fuse/server.js";
+import { createFuseServer, type FsdLog, type FuseServer, type FuseServerOptions } from "../fuse/server.js";
 import { createFsdMetrics, type FsdMetrics } from "../metrics.js";
 import { PRESET_SHARE_POLICY } from "../passthrough/share-policy.js";
 import { TestGuest } from "./test-guest.js";
@@ -12,6 +12,7 @@ export interface Fixture {
   readonly dir: string;
   readonly outside: string;
   readonly guest: TestGuest;
+  readonly server: FuseServer;
   readonly metrics: FsdMetrics;
   /** Errors that the server logged. */
   readonly errors: string[];
@@ -47,7 +48,7 @@ export function serveDirectory(
   });
   const guest = new TestGuest(server);
   guest.init();
-  return { dir, outside, guest, metrics, errors };
+  return { dir, outside, guest, server, metrics, errors };
 }
 
 /** Why a test that needs root cannot run, or false. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { TestFrontEnd } from "../../lib/vhost-user/testing/test-front-end.js";
-import type { FuseServer } from "../fuse/server.js";
+import type { GuestSide } from "./test-guest.js";
 
 const REPLY_LIMIT_MS = 10_000;
 
@@ -8,7 +8,7 @@ const REPLY_LIMIT_MS = 10_000;
  * What answers a test's guest: a device, through its queues and guest memory.
  * @param letDeviceWork is called until the reply is there
  */
-export function frontEndServer(frontEnd: TestFrontEnd, letDeviceWork: () => void = () => {}): FuseServer {
+export function frontEndServer(frontEnd: TestFrontEnd, letDeviceWork: () => void = () => {}): GuestSide {
   return {
     handle(index, _head, readable, writable) {
       const { memory } = frontEnd;

@@ -40,6 +40,9 @@ export interface DirectoryEntry {
 
 export const ROOT = 1n;
 
+/** What a test's guest needs of a server, or of a device. */
+export type GuestSide = Pick<FuseServer, "handle" | "reset" | "close">;
+
 /**
  * The guest's side of FUSE, for tests: builds requests, checks replies by the rules of the Linux 7.3 driver, and reads the structures by
  * offsets of its own.
@@ -48,8 +51,10 @@ export class TestGuest {
   #unique = 1n;
   uid = 0;
   gid = 0;
+  /** The thread that asks. */
+  pid = 100;
 
-  constructor(readonly server: FuseServer) {}
+  constructor(readonly server: GuestSide) {}
 
   /** Sends one request of `parts` and takes the reply, `room` bytes at most behind the header. */
   send(opcode: number, nodeId: bigint, parts: readonly Uint8Array[], room = 4096): Reply {
@@ -62,6 +67,7 @@ export class TestGuest {
     header.writeBigUInt64LE(nodeId, 16);
     header.writeUInt32LE(this.uid, 24);
     header.writeUInt32LE(this.gid, 28);
+    header.writeUInt32LE(this.pid, 32);
     const readable = new BufferSegments([header, body].filter((part) => part.length > 0));
     const half = Math.ceil(room / 2);
     const writable = new BufferSegments([

@@ -2,6 +2,7 @@ import { type Codec, callUnary, type TtrpcClient } from "../../lib/ttrpc/index.j
 import { agent } from "../../proto/index.js";
 
 const AGENT_SERVICE = "grpc.AgentService";
+const HOST_EVENTS_SERVICE = "katafs.HostEvents";
 const HEALTH_SERVICE = "grpc.Health";
 
 const CALL_LIMIT_MS = 60_000;
@@ -33,6 +34,20 @@ export class AgentClient {
       agent.CheckRequest,
       agent.HealthCheckResponse,
       {},
+      options,
+    );
+  }
+
+  /** Has programs in the guest woken that wait for these. @throws TtrpcError UNIMPLEMENTED from an agent that is not ours */
+  replay(request: agent.ReplayRequest.$Properties): Promise<agent.ReplayResponse.$Properties> {
+    const options = { timeoutMs: CALL_LIMIT_MS };
+    return callUnary(
+      this.client,
+      HOST_EVENTS_SERVICE,
+      "Replay",
+      agent.ReplayRequest,
+      agent.ReplayResponse,
+      request,
       options,
     );
   }

@@ -19,6 +19,7 @@ import type { AgentClient } from "./agent-client.js";
 import { endingWithUs, recordProcesses } from "./child.js";
 import { FsDaemon } from "./daemon.js";
 import { connectAgent } from "./guest-boot.js";
+import { HostEvents } from "./host-events.js";
 import { KataSandbox } from "./kata-sandbox.js";
 import { kernelParameters } from "./kernel-parameters.js";
 import {
@@ -107,6 +108,8 @@ async function bringUp(
   const [, createSandboxMs] = await timed(() =>
     createGuestSandbox(agent, id, bundle, daemonConfiguration.dax),
   );
+  const events = HostEvents.follow(layout.eventsSocket, agent, logger);
+  undo.add("the host's events", () => events.close());
   const phases: Phases = {
     shimStart: addressAnsweredMs(),
     daemon: daemonMs,

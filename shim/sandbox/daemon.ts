@@ -140,13 +140,15 @@ export function daemonArguments(
 ): string[] {
   const window = (sizeMiB: number) => ["--dax-window", `${sizeMiB}M`];
   return [
-    ...["--metrics-socket", layout.metricsSocket],
+    ...["--metrics-socket", layout.metricsSocket, "--events-socket", layout.eventsSocket],
     ...["--socket-path", layout.guestSocket, "--shared-dir", guestRoot, "--tag", Tags.guest],
     ...["--readonly", "--cache", "always", "--xattr"],
     ...(dax ? ["--dax", "always", ...window(guestDaxWindowMiB)] : []),
     "--device",
     ...["--socket-path", layout.sharedSocket, "--shared-dir", layout.shared, "--tag", Tags.shared],
     ...["--killpriv-v2", "--overlay-broker-fd", `${BROKER_FD}`],
+    // One file system to the guest: a replayed rename must not cross a boundary between two (see agent/replay/).
+    "--no-announce-submounts",
     ...EXPORTS.flatMap((text) => ["--export", text]),
     ...(dax ? ["--dax", "inode", ...window(daxWindowMiB), "--dax-threshold", `${daxThresholdKiB}K`] : []),
   ];

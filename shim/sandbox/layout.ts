@@ -20,6 +20,7 @@ export interface SandboxLayout {
   readonly guestSocket: string;
   readonly sharedSocket: string;
   readonly metricsSocket: string;
+  readonly eventsSocket: string;
   /** Between QEMU and the shim's vsock device. */
   readonly vsockDeviceSocket: string;
   /** The guest's vsock ports, for programs of the host. */
@@ -39,6 +40,7 @@ export function sandboxLayout({ address, namespace, id }: SandboxIdentity): Sand
     guestSocket: join(directory, "guest.sock"),
     sharedSocket: join(directory, "shared.sock"),
     metricsSocket: join(directory, "metrics.sock"),
+    eventsSocket: join(directory, "events.sock"),
     vsockDeviceSocket: join(directory, "vsock-device.sock"),
     vsockSocket: join(directory, "vsock.sock"),
     processes: join(directory, "processes"),

@@ -36,6 +36,7 @@ function fixture(t: TestContext) {
     shared: path("shared"),
     guestSocket: path("guest.sock"),
     sharedSocket: path("shared.sock"),
+    eventsSocket: path("events.sock"),
     metricsSocket: path("metrics.sock"),
     vsockDeviceSocket: path("vsock-device.sock"),
     vsockSocket: path("vsock.sock"),

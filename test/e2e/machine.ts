@@ -132,16 +132,8 @@ export class Machine {
     command: readonly string[],
     { flags = [] }: Pick<RunOptions, "flags"> = {},
   ): Promise<void> {
-    const words = [
-      "run",
-      "--detach",
-      "--runtime",
-      RUNTIME,
-      ...flags,
-      IMAGE_NAME,
-      this.name(suffix),
-      ...command,
-    ];
+    const name = this.name(suffix);
+    const words = ["run", "--detach", "--runtime", RUNTIME, ...flags, IMAGE_NAME, name, ...command];
     const { status, stderr } = await this.ctr(words);
     assert.equal(status, 0, stderr + (await this.containerd.logTail(30)));
   }

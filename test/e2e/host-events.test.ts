@@ -1,0 +1,117 @@
+import assert from "node:assert/strict";
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { Machine, project, toolchain } from "./machine.js";
+
+/** What a container may take to tell of something, under emulation and beside other work. */
+const LIMIT_MS = 20_000;
+
+/**
+ * A program in a container waits with inotify(7), as those do that read configuration from mounted directories. The container writes down what it is
+ * told, and what it reads in that moment.
+ */
+describe("a program in a container that waits for changes of the host", () => {
+  let machine: Machine;
+  let volume: string;
+
+  before(async () => {
+    machine = await Machine.start("1.7");
+    volume = join(machine.disk, "volume");
+    mkdirSync(join(volume, "..1"), { recursive: true });
+    writeFileSync(join(volume, "..1", "key"), "old\n");
+    symlinkSync("..1", join(volume, "..data"));
+    symlinkSync("..data/key", join(volume, "key"));
+    writeFileSync(join(volume, "plain"), "old\n");
+    const mount = (source: string, target: string) =>
+      ["--mount", `type=bind,src=${source},dst=${target},options=rbind:ro`] as const;
+    const { guestRoot } = await toolchain();
+    const flags = [
+      ...mount(volume, "/config"),
+      ...mount(join(guestRoot, "usr/lib/kata-fs"), "/kata"),
+      ...mount(join(project, "test/e2e"), "/test"),
+    ];
+    const node = ["/kata/node/ld.so", "--library-path", "/kata/node/lib", "/kata/node/node"];
+    const watched = ["/config", "/config/key", "/config/plain"];
+    await machine.runDetached("watcher", [...node, "/test/inotify-watcher.cjs", "/events", ...watched], {
+      flags,
+    });
+    await told("waiting");
+  });
+  after(async () => {
+    await machine?.remove("watcher");
+    await machine?.stop();
+  });
+
+  const inContainer = async (script: string) =>
+    (await machine.exec("watcher", ["/bin/sh", "-c", script])).stdout.toString();
+
+  /** Waits until the container has written down `wanted`. */
+  async function told(...wanted: readonly string[]): Promise<string[]> {
+    let lines: string[] = [];
+    await until(wanted.join(", "), async () => {
+      lines = (await inContainer("cat /events")).trimEnd().split("\n");
+      return wanted.every((line) => lines.some((found) => found.startsWith(line)));
+    }).catch(async (error: unknown) => {
+      throw new Error(`told were ${JSON.stringify(lines)}\n${await machine.containerd.logTail(40)}`, {
+        cause: error,
+      });
+    });
+    return lines;
+  }
+
+  it("is woken when a config map is published, and reads what is new", async () => {
+    mkdirSync(join(volume, "..2"));
+    writeFileSync(join(volume, "..2", "key"), "new\n");
+    symlinkSync("..2", join(volume, "..data_tmp"));
+    renameSync(join(volume, "..data_tmp"), join(volume, "..data"));
+    rmSync(join(volume, "..1"), { recursive: true });
+    await told(
+      "CREATE /config ..2:",
+      "MOVED_FROM /config ..data_tmp:",
+      "MOVED_TO /config ..data: new old",
+      "DELETE /config ..1:",
+      // That watch is on the file that the links led to, which is gone.
+      "DELETE_SELF /config/key :",
+    );
+  });
+
+  it("is woken when a file is written to, and reads what is new", async () => {
+    writeFileSync(join(volume, "plain"), "newer\n");
+    await told("MODIFY /config plain: new newer", "CLOSE_WRITE /config plain: new newer");
+    await told("MODIFY /config/plain : new newer");
+  });
+
+  it("is woken by whatever else happens to a file", async () => {
+    writeFileSync(join(volume, "made"), "");
+    await told("CREATE /config made:");
+    chmodSync(join(volume, "made"), 0o600);
+    await told("ATTRIB /config made:");
+    renameSync(join(volume, "made"), join(volume, "moved"));
+    await told("MOVED_FROM /config made:", "MOVED_TO /config moved:");
+    unlinkSync(join(volume, "moved"));
+    await told("DELETE /config moved:");
+  });
+
+  it("has left everything on the host as the host has made it", () => {
+    assert.deepEqual(readdirSync(volume).sort(), ["..2", "..data", "key", "plain"]);
+  });
+});
+
+async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + LIMIT_MS;
+  while (!(await isSo())) {
+    assert.ok(performance.now() < deadline, `${what}: not within ${LIMIT_MS} ms`);
+    await delay(200);
+  }
+}
