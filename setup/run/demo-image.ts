@@ -47,28 +47,31 @@ interface Blob {
  *
  * @param busybox a statically linked busybox.
  * @param sampleBytes length of the sample file, in whole mebibytes.
+ * @param further layers on top of these, as tar archives.
  */
 export async function makeDemoImage(
   directory: string,
   busybox: string,
   sampleBytes: number,
+  further: readonly Buffer[] = [],
 ): Promise<DemoImage> {
   const tools = toolsLayer(await readFile(busybox));
   const toolsBlob = blobOf(tools);
   const sampleLayer = join(directory, "sample-layer.tar");
   const { blob: sampleBlob, md5 } = await writeSampleLayer(sampleLayer, sampleBytes);
 
+  const layers = [toolsBlob, sampleBlob, ...further.map(blobOf)];
   const config = json({
     architecture: "amd64",
     os: "linux",
     config: { Env: ["PATH=/bin"], Cmd: ["/bin/sh"] },
-    rootfs: { type: "layers", diff_ids: [toolsBlob, sampleBlob].map(digestOf) },
+    rootfs: { type: "layers", diff_ids: layers.map(digestOf) },
   });
   const manifest = json({
     schemaVersion: 2,
     mediaType: `${MEDIA_TYPE}.manifest.v1+json`,
     config: descriptor("config.v1+json", blobOf(config)),
-    layers: [toolsBlob, sampleBlob].map((layer) => descriptor("layer.v1.tar", layer)),
+    layers: layers.map((layer) => descriptor("layer.v1.tar", layer)),
   });
   const index = json({
     schemaVersion: 2,
@@ -85,7 +88,8 @@ export async function makeDemoImage(
   try {
     await out.write(tarFile("oci-layout", json({ imageLayoutVersion: "1.0.0" })));
     await out.write(tarFile("index.json", index));
-    for (const blob of [config, manifest, tools]) await out.write(tarFile(blobPath(blobOf(blob)), blob));
+    for (const blob of [config, manifest, tools, ...further])
+      await out.write(tarFile(blobPath(blobOf(blob)), blob));
     await out.write(
       tarHeader({ name: blobPath(sampleBlob), type: "file", mode: 0o644, sizeBytes: sampleBlob.sizeBytes }),
     );

@@ -69,8 +69,13 @@ export class Machine {
   /**
    * @param series a key of {@link Toolchain.containerd}
    * @param changes keys of the configuration that differ from what set-up wrote
+   * @param layers of the image, on top of its own, as tar archives
    */
-  static async start(series: string, changes: Overrides = {}): Promise<Machine> {
+  static async start(
+    series: string,
+    changes: Overrides = {},
+    layers: readonly Buffer[] = [],
+  ): Promise<Machine> {
     const tools = await toolchain();
     const program = tools.containerd[series];
     assert.ok(program, `set-up brought no containerd ${series}`);
@@ -97,7 +102,7 @@ export class Machine {
       },
     );
     const busybox = join(tools.guestRoot, "usr/bin/busybox");
-    const image = await makeDemoImage(disk, busybox, SMALL_SAMPLE_BYTES);
+    const image = await makeDemoImage(disk, busybox, SMALL_SAMPLE_BYTES, layers);
     const machine = new Machine(id, disk, state, containerd, image.sampleMd5);
     const { status, stderr } = await machine.ctr(["image", "import", image.file]);
     await rm(image.file);
