@@ -87,6 +87,15 @@ export class FuseRequest {
     return this.view.getUint32(offset, true) + this.view.getUint32(offset + 4, true) * TWO_POW_32;
   }
 
+  /**
+   * A signed 64-bit field that counts bytes of a file, for a system call, and `plus`: a number while that is exact, which it is up to
+   * 8 PiB.
+   */
+  offset(offset: number, plus: number): number | bigint {
+    const sum = this.uint64(offset) + plus;
+    return Number.isSafeInteger(sum) ? sum : this.view.getBigInt64(offset, true) + BigInt(plus);
+  }
+
   /** Finds the NUL-terminated string at `offset`. @returns its length, or -EINVAL if it does not end inside the request. */
   takeString(offset: number): number {
     if (offset >= this.length) return -Errno.EINVAL;

@@ -21,7 +21,7 @@ import {
   Opcode,
   OUT_HEADER_BYTES,
 } from "./constants.js";
-import { judgeInit, negotiate, readInit, writeInit } from "./init.js";
+import { type InitWishes, judgeInit, negotiate, readInit, unmetDemand, writeInit } from "./init.js";
 import { opcodeName } from "./opcode-name.js";
 import { FuseReply } from "./reply.js";
 import { FuseRequest } from "./request.js";
@@ -100,20 +100,26 @@ class FuseServerImpl implements FuseServer {
   readonly #operations: ReadonlyArray<Operation | undefined>;
   readonly #metrics: FsdMetrics;
   readonly #log: FsdLog;
-  readonly #hasWindow: boolean;
-  readonly #isPerFileDax: boolean;
   /** Where the guest's agent announces replays of what the host changed; there is none without shared exports. */
   readonly #replays: ReplayDesk | null;
   #watcher: HostWatcher | null = null;
+  readonly #wishes: InitWishes;
   #lines = 0;
 
   constructor(options: FuseServerOptions) {
     this.#fs = new FileSystem(options);
     this.#metrics = options.metrics;
     this.#log = options.log;
-    this.#hasWindow = this.#fs.dax !== null;
-    this.#isPerFileDax = options.dax === "inode";
     this.#replays = this.#fs.exports.some(({ isShared }) => isShared) ? new ReplayDesk() : null;
+    this.#wishes = {
+      ...options,
+      posixLock: false,
+      flock: false,
+      hasWindow: this.#fs.dax !== null,
+      perFileDax: options.dax === "inode",
+      // What is not to be remembered need not be sent.
+      readdirplus: options.readdirplus && (options.cache !== "never" || options.exports.length > 0),
+    };
     const own: Record<number, Operation> = {
       [Opcode.INIT]: () => this.#init(),
       [Opcode.DESTROY]: () => this.#destroy(),
@@ -238,8 +244,13 @@ class FuseServerImpl implements FuseServer {
       view.setUint32(OUT_HEADER_BYTES + 4, 0, true);
       return COMPAT_INIT_OUT_BYTES;
     }
+    const demand = unmetDemand(offer, this.#wishes);
+    if (demand !== undefined) {
+      this.#say("error", `the guest's kernel does not have what --${demand}=always demands`);
+      return -Errno.EPROTO;
+    }
     if (this.#isInitialised) this.#destroy();
-    const settled = negotiate(offer, this.#hasWindow, this.#isPerFileDax);
+    const settled = negotiate(offer, this.#wishes);
     const { session } = this.#fs.state;
     session.setUint32(SESSION.initialised, 1, true);
     session.setUint32(SESSION.minor, settled.minor, true);

@@ -99,8 +99,7 @@ function changeMode(fs: FileSystem, slot: number, mode: number): number {
 /** Truncates through the open file that the guest names, or through a descriptor of its own. */
 function changeSize(fs: FileSystem, request: FuseRequest, slot: number, valid: number): number {
   if (fs.inodes.type(slot) !== S_IFREG) return -Errno.EINVAL;
-  const size = request.uint64(SIZE);
-  if (!Number.isSafeInteger(size)) return -Errno.EFBIG;
+  const size = request.offset(SIZE, 0);
   fs.credentials.keepSetIdBits((valid & FATTR_KILL_SUIDGID) === 0);
   if ((valid & FATTR_FH) !== 0) {
     const handle = fs.handles.slotOf(request.uint32(FH), request.uint32(FH + 4), HandleKind.file);

@@ -1,14 +1,29 @@
 import { openSync } from "node:fs";
 import { ThreadCredentials } from "../../lib/sys/credentials.js";
 import { SysError } from "../../lib/sys/errno.js";
-import { close, O_CLOEXEC, O_DIRECTORY, O_PATH, S_IFDIR, S_IFREG } from "../../lib/sys/file.js";
+import {
+  close,
+  O_CLOEXEC,
+  O_DIRECT,
+  O_DIRECTORY,
+  O_NOATIME,
+  O_PATH,
+  S_IFDIR,
+  S_IFREG,
+} from "../../lib/sys/file.js";
 import { Iovecs } from "../../lib/sys/iovec.js";
 import { lastErrno } from "../../lib/sys/libc.js";
 import { descriptorLimit } from "../../lib/sys/resource-limit.js";
 import { Statx } from "../../lib/sys/statx.js";
 import type { ShmemWindow } from "../../lib/vhost-user/shmem.js";
 import { DaxWindow } from "../dax/dax-window.js";
-import { DAX_RANGE_BYTES, FUSE_ATTR_DAX } from "../fuse/constants.js";
+import {
+  DAX_RANGE_BYTES,
+  FUSE_ATTR_DAX,
+  FUSE_ATTR_SUBMOUNT,
+  FUSE_SUBMOUNTS,
+  FUSE_WRITEBACK_CACHE,
+} from "../fuse/constants.js";
 import {
   ATTR_OUT_ATTR_OFFSET,
   ENTRY_ATTR_OFFSET,
@@ -65,6 +80,9 @@ const KEPT_INODES_MAX = 1 << 18;
 const HANDLES_MAX = 1 << 16;
 const MOUNTS_MAX = 4096;
 const DEVICES_MAX = 4096;
+/** Of struct fuse_statx, without what is spare at its end; and the fields that guests know. */
+const FUSE_STATX_BYTES = 144;
+const STATX_MASK = 0xfff;
 
 /**
  * A directory tree of the host as the guest sees it: the tables of what the guest holds, and the steps that many operations
@@ -89,10 +107,15 @@ export class FileSystem {
   readonly metrics: FsdMetrics;
   readonly uids: IdMap;
   readonly gids: IdMap;
+  /** The umask that the process has for the moment: see caller.ts. */
+  creationMask = 0;
   /** What the last look-up or {@link stat} found. */
   readonly statx = new Statx();
   readonly iovecs = new Iovecs();
   observer: InodeObserver | null = null;
+
+  /** Flags of open(2) that options let pass to the host. */
+  readonly openFlagsPassed: number;
 
   readonly #store: InodeStore;
   readonly #isStatic: boolean;
@@ -112,6 +135,7 @@ export class FileSystem {
     });
     this.handles = new HandleTable(this.state);
     this.metrics = options.metrics;
+    this.openFlagsPassed = (options.allowDirectIo ? O_DIRECT : 0) | (options.preserveNoatime ? O_NOATIME : 0);
     this.uids = options.uids;
     this.gids = options.gids;
     this.procPath = new ProcPath();
@@ -355,16 +379,49 @@ export class FileSystem {
       this.policy(parent).entryValid,
       this.policy(slot).attrValid,
     );
-    this.#writeAttr(view, offset + ENTRY_ATTR_OFFSET, slot);
+    this.#writeAttr(view, offset + ENTRY_ATTR_OFFSET, slot, this.#beginsMount(parent, slot));
   }
 
   /** Writes struct fuse_attr_out for the inode that {@link statx} describes. */
   writeAttrOut(reply: FuseReply, offset: number, slot: number): void {
     writeAttrValidity(reply.view, offset, this.policy(slot).attrValid);
-    this.#writeAttr(reply.view, offset + ATTR_OUT_ATTR_OFFSET, slot);
+    this.#writeAttr(reply.view, offset + ATTR_OUT_ATTR_OFFSET, slot, 0);
   }
 
-  #writeAttr(view: DataView, offset: number, slot: number): void {
+  /** Writes struct fuse_statx for the inode that {@link statx} describes. */
+  writeStatx(reply: FuseReply, offset: number, slot: number): void {
+    const { statx } = this;
+    // Up to here the structure is the host's own.
+    statx.copyTo(reply.bytes, offset, FUSE_STATX_BYTES);
+    const { view } = reply;
+    view.setUint32(offset, view.getUint32(offset, true) & STATX_MASK, true);
+    view.setUint32(offset + 20, this.uids.toGuest(statx.uid), true);
+    view.setUint32(offset + 24, this.gids.toGuest(statx.gid), true);
+    view.setUint32(offset + 36, guestInodeHigh(statx.inodeHigh, this.inodes.device(slot)), true);
+  }
+
+  /** FUSE_ATTR_SUBMOUNT for the root of a mount that the guest is to mount by itself, 0 otherwise. */
+  #beginsMount(parent: number, slot: number): number {
+    if (this.statx.type !== S_IFDIR || (this.#flags & FUSE_SUBMOUNTS) === 0) return 0;
+    return this.mounts.isSame(this.inodes.mount(parent), this.inodes.mount(slot)) ? 0 : FUSE_ATTR_SUBMOUNT;
+  }
+
+  /** Whether nothing on the device ever changes. */
+  get isStatic(): boolean {
+    return this.#isStatic;
+  }
+
+  /** Whether the guest gathers writes in its page cache. */
+  get gathersWrites(): boolean {
+    return (this.#flags & FUSE_WRITEBACK_CACHE) !== 0;
+  }
+
+  /** What FUSE_INIT has settled. */
+  get #flags(): number {
+    return this.state.session.getUint32(SESSION.flags, true);
+  }
+
+  #writeAttr(view: DataView, offset: number, slot: number, attrFlags: number): void {
     const statx = this.statx;
     const high = guestInodeHigh(statx.inodeHigh, this.inodes.device(slot));
     const isDax =
@@ -373,6 +430,15 @@ export class FileSystem {
       this.isReadOnly(slot);
     const uid = this.uids.toGuest(statx.uid);
     const gid = this.gids.toGuest(statx.gid);
-    writeAttr(view, offset, statx, statx.inodeLow, high, uid, gid, isDax ? FUSE_ATTR_DAX : 0);
+    writeAttr(
+      view,
+      offset,
+      statx,
+      statx.inodeLow,
+      high,
+      uid,
+      gid,
+      isDax ? attrFlags | FUSE_ATTR_DAX : attrFlags,
+    );
   }
 }

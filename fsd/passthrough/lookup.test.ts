@@ -151,7 +151,7 @@ test("before INIT nothing is served", (t) => {
 
 test("opcodes that are not served are ENOSYS", (t) => {
   const { guest } = serveDirectory(t);
-  for (const opcode of [0, 7, 31, 36, 37, 39, 40, 52, 63, 64, 4096, 0xffff_ffff]) {
+  for (const opcode of [0, 7, 36, 37, 40, 41, 54, 63, 64, 4096, 0xffff_ffff]) {
     assert.equal(guest.send(opcode, ROOT, [Buffer.alloc(64)]).error, "ENOSYS");
   }
 });

@@ -82,6 +82,18 @@ export class MountTable {
     return this.#mounts.getUint32(index * MOUNT.bytes + MOUNT.flags, true);
   }
 
+  /** Whether two records are parts of one mount. */
+  isSame(a: number, b: number): boolean {
+    if (a === b) return true;
+    const [first, second] = [a * MOUNT.bytes, b * MOUNT.bytes];
+    return (
+      this.#mounts.getUint32(first + MOUNT.idLow, true) ===
+        this.#mounts.getUint32(second + MOUNT.idLow, true) &&
+      this.#mounts.getUint32(first + MOUNT.idHigh, true) ===
+        this.#mounts.getUint32(second + MOUNT.idHigh, true)
+    );
+  }
+
   zone(index: number): number {
     return this.#mounts.getUint32(index * MOUNT.bytes + MOUNT.zone, true);
   }

@@ -21,9 +21,10 @@ import { lastErrno, permanentAddressOf } from "../../lib/sys/libc.js";
 import { ENTRY_OUT_BYTES, IN_HEADER_BYTES, OUT_HEADER_BYTES } from "../fuse/constants.js";
 import type { FuseReply } from "../fuse/reply.js";
 import type { FuseRequest } from "../fuse/request.js";
-import { actAsCaller } from "./caller.js";
+import { actAsCaller, actAsCreator, actAsSelf, extensions } from "./caller.js";
 import type { FileSystem } from "./file-system.js";
 import type { Operation } from "./operation.js";
+import { labelCreated } from "./security-label.js";
 
 const ARGUMENTS = IN_HEADER_BYTES;
 const PERMISSIONS = 0o7777;
@@ -38,13 +39,6 @@ function changedDirectory(fs: FileSystem, request: FuseRequest): number {
   if (slot === 0) return -Errno.ESTALE;
   if (fs.inodes.type(slot) !== S_IFDIR) return -Errno.ENOTDIR;
   return fs.isReadOnly(slot) ? -Errno.EROFS : slot;
-}
-
-/** Ends {@link actAsCaller}. @returns what the system call in between came to: 0 or -errno. */
-function actAsSelf(fs: FileSystem, result: number): number {
-  const outcome = result < 0 ? -lastErrno() : 0;
-  fs.credentials.actAsSelf();
-  return outcome;
 }
 
 /** Answers with the entry of a name that was just made. */
@@ -62,19 +56,42 @@ function answerEntry(
   return ENTRY_OUT_BYTES;
 }
 
+/** Answers with the entry of a new file, labelled. What cannot be labelled is not made. */
+function answerCreated(
+  fs: FileSystem,
+  request: FuseRequest,
+  reply: FuseReply,
+  parent: number,
+  name: number,
+): number {
+  const result = answerEntry(fs, request, reply, parent, name);
+  if (result < 0 || extensions.labelName === 0) return result;
+  const slot = reply.view.getUint32(OUT_HEADER_BYTES, true);
+  const labelled = labelCreated(fs, request, slot);
+  if (labelled === 0) {
+    fs.writeEntry(reply.view, OUT_HEADER_BYTES, parent, slot);
+    return result;
+  }
+  const isDirectory = fs.inodes.type(slot) === S_IFDIR;
+  fs.forget(slot, 1);
+  const parentFd = fs.pathFd(parent);
+  if (parentFd >= 0) unlinkat(parentFd, name, isDirectory ? AT_REMOVEDIR : 0);
+  return labelled;
+}
+
 export const mknod: Operation = (fs, request, reply) => {
   const parent = changedDirectory(fs, request);
   if (parent < 0) return parent;
   if (!request.has(ARGUMENTS + 16)) return -Errno.EINVAL;
   const name = request.takeName(ARGUMENTS + 16);
   if (name < 0) return name;
-  const mode = request.uint32(ARGUMENTS) & (S_IFMT | PERMISSIONS) & ~request.uint32(ARGUMENTS + 8);
+  const mode = request.uint32(ARGUMENTS) & (S_IFMT | PERMISSIONS);
   const parentFd = fs.pathFd(parent);
   if (parentFd < 0) return parentFd;
-  let result = actAsCaller(fs, request);
+  let result = actAsCreator(fs, request, request.nameEnd, request.uint32(ARGUMENTS + 8));
   if (result < 0) return result;
   result = actAsSelf(fs, mknodat(parentFd, name, mode, request.uint32(ARGUMENTS + 4)));
-  return result < 0 ? result : answerEntry(fs, request, reply, parent, name);
+  return result < 0 ? result : answerCreated(fs, request, reply, parent, name);
 };
 
 export const mkdir: Operation = (fs, request, reply) => {
@@ -83,13 +100,13 @@ export const mkdir: Operation = (fs, request, reply) => {
   if (!request.has(ARGUMENTS + 8)) return -Errno.EINVAL;
   const name = request.takeName(ARGUMENTS + 8);
   if (name < 0) return name;
-  const mode = request.uint32(ARGUMENTS) & PERMISSIONS & ~request.uint32(ARGUMENTS + 4);
+  const mode = request.uint32(ARGUMENTS) & PERMISSIONS;
   const parentFd = fs.pathFd(parent);
   if (parentFd < 0) return parentFd;
-  let result = actAsCaller(fs, request);
+  let result = actAsCreator(fs, request, request.nameEnd, request.uint32(ARGUMENTS + 4));
   if (result < 0) return result;
   result = actAsSelf(fs, mkdirat(parentFd, name, mode));
-  return result < 0 ? result : answerEntry(fs, request, reply, parent, name);
+  return result < 0 ? result : answerCreated(fs, request, reply, parent, name);
 };
 
 /** FUSE_SYMLINK: the new name, then the text of the link, which may be any path and is never followed here. */
@@ -104,10 +121,10 @@ export const symlink: Operation = (fs, request, reply) => {
   if (targetLength >= PATH_MAX) return -Errno.ENAMETOOLONG;
   const parentFd = fs.pathFd(parent);
   if (parentFd < 0) return parentFd;
-  let result = actAsCaller(fs, request);
+  let result = actAsCreator(fs, request, request.nameEnd, 0);
   if (result < 0) return result;
   result = actAsSelf(fs, symlinkat(request.address + targetOffset, parentFd, name));
-  return result < 0 ? result : answerEntry(fs, request, reply, parent, name);
+  return result < 0 ? result : answerCreated(fs, request, reply, parent, name);
 };
 
 export const readlink: Operation = (fs, request, reply) => {

@@ -3,6 +3,7 @@ import {
   AT_FDCWD,
   close,
   O_ACCMODE,
+  O_APPEND,
   O_CLOEXEC,
   O_CREAT,
   O_DIRECTORY,
@@ -14,11 +15,12 @@ import {
   O_SYNC,
   O_TMPFILE,
   O_TRUNC,
+  O_WRONLY,
   openat,
   S_IFDIR,
   S_IFREG,
+  unlinkat,
 } from "../../lib/sys/file.js";
-import { lastErrno } from "../../lib/sys/libc.js";
 import {
   ENTRY_OUT_BYTES,
   FOPEN_KEEP_CACHE,
@@ -30,21 +32,30 @@ import {
   OUT_HEADER_BYTES,
 } from "../fuse/constants.js";
 import { type FuseReply, writeOpen } from "../fuse/reply.js";
-import { actAsCaller } from "./caller.js";
+import { actAsCreator, actAsSelf } from "./caller.js";
 import type { FileSystem } from "./file-system.js";
 import { HandleKind } from "./handle-table.js";
 import type { NameSource } from "./inode-locators.js";
 import type { Operation } from "./operation.js";
+import { labelCreated } from "./security-label.js";
 
 const ARGUMENTS = IN_HEADER_BYTES;
 const CREATE_IN_BYTES = 16;
 const PERMISSIONS = 0o7777;
 
 /**
- * The flags that reach the host. O_APPEND does not: the guest's kernel gives every write its offset, and writes back mapped pages through
- * whichever handle it finds, where appending would corrupt the file. O_DIRECT does not: guest buffers are not aligned for it.
+ * The flags that reach the host in any case. O_APPEND does not: the guest's kernel gives every write its offset, and writes back mapped
+ * pages through whichever handle it finds, where appending would corrupt the file.
  */
 const HOST_FLAGS = O_ACCMODE | O_TRUNC | O_SYNC | O_DSYNC;
+
+/** The flags for the host's open(2): {@link HOST_FLAGS}, and those that options let pass. */
+function hostFlags(fs: FileSystem, flags: number): number {
+  let host = flags & (HOST_FLAGS | fs.openFlagsPassed);
+  // The guest's kernel reads what it must know of a page before it gathers writes to it, through any handle.
+  if (fs.gathersWrites && (flags & O_ACCMODE) === O_WRONLY) host = (host & ~O_ACCMODE) | O_RDWR;
+  return host;
+}
 
 /** Whether an open with these flags may change the file. */
 function isForWriting(flags: number): boolean {
@@ -58,7 +69,10 @@ function openFile(fs: FileSystem, slot: number, flags: number, keepSetIdBits: bo
   if ((flags & O_ACCMODE) === O_ACCMODE) return -Errno.EINVAL;
   if (isForWriting(flags) && fs.isReadOnly(slot)) return -Errno.EROFS;
   if ((flags & O_TRUNC) !== 0) fs.credentials.keepSetIdBits(keepSetIdBits);
-  return fs.open(slot, flags & HOST_FLAGS);
+  const fd = fs.open(slot, hostFlags(fs, flags));
+  // A file that the host keeps append-only opens in no other way. The guest's offset is the file's end then, unless it gathers writes.
+  const mayAppend = fd === -Errno.EPERM && (flags & O_APPEND) !== 0 && !fs.gathersWrites;
+  return mayAppend ? fs.open(slot, hostFlags(fs, flags) | O_APPEND) : fd;
 }
 
 /**
@@ -140,7 +154,7 @@ export const create: Operation = (fs, request, reply) => {
   if (parent === 0) return -Errno.ESTALE;
   if (!request.has(ARGUMENTS + CREATE_IN_BYTES)) return -Errno.EINVAL;
   const flags = request.uint32(ARGUMENTS);
-  const mode = request.uint32(ARGUMENTS + 4) & PERMISSIONS & ~request.uint32(ARGUMENTS + 8);
+  const mode = request.uint32(ARGUMENTS + 4) & PERMISSIONS;
   const kill = (request.uint32(ARGUMENTS + 12) & FUSE_OPEN_KILL_SUIDGID) !== 0;
   const name = request.takeName(ARGUMENTS + CREATE_IN_BYTES);
   if (name < 0) return name;
@@ -150,24 +164,28 @@ export const create: Operation = (fs, request, reply) => {
   const parentFd = fs.pathFd(parent);
   if (parentFd < 0) return parentFd;
   // O_EXCL on the host even where the guest did not ask for it: what is there already is looked at before it is opened.
-  const refusal = actAsCaller(fs, request);
+  const refusal = actAsCreator(fs, request, request.nameEnd, request.uint32(ARGUMENTS + 8));
   if (refusal < 0) return refusal;
-  const hostFlags = (flags & HOST_FLAGS) | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-  let fd = openat(parentFd, name, hostFlags, mode);
-  const error = fd < 0 ? -lastErrno() : 0;
-  fs.credentials.actAsSelf();
+  const creating = hostFlags(fs, flags) | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  const made = actAsSelf(fs, openat(parentFd, name, creating, mode));
+  let fd = made;
 
   let slot: number;
   if (fd >= 0) {
     slot = adoptOpened(fs, fd, parent, request, name - request.address);
     if (slot < 0) return slot;
-  } else if (error === -Errno.EEXIST && (flags & O_EXCL) === 0) {
+    const labelled = labelCreated(fs, request, slot);
+    if (labelled < 0) {
+      unlinkat(parentFd, name, 0);
+      return abandon(fs, slot, fd, labelled);
+    }
+  } else if (made === -Errno.EEXIST && (flags & O_EXCL) === 0) {
     slot = fs.lookup(parent, request, name - request.address);
     if (slot < 0) return slot;
     fd = openFile(fs, slot, flags, !kill);
     if (fd >= 0 && (flags & O_TRUNC) !== 0) fs.stat(slot);
   } else {
-    return error;
+    return made;
   }
   return answerCreated(fs, reply, parent, slot, fd);
 };
@@ -178,27 +196,32 @@ export const tmpfile: Operation = (fs, request, reply) => {
   if (parent === 0) return -Errno.ESTALE;
   if (!request.has(ARGUMENTS + CREATE_IN_BYTES)) return -Errno.EINVAL;
   const flags = request.uint32(ARGUMENTS);
-  const mode = request.uint32(ARGUMENTS + 4) & PERMISSIONS & ~request.uint32(ARGUMENTS + 8);
+  const mode = request.uint32(ARGUMENTS + 4) & PERMISSIONS;
   if (fs.inodes.type(parent) !== S_IFDIR) return -Errno.ENOTDIR;
   if (fs.isReadOnly(parent)) return -Errno.EROFS;
 
   const directory = fs.path(parent);
   if (directory < 0) return directory;
-  const refusal = actAsCaller(fs, request);
+  const name = request.takeString(ARGUMENTS + CREATE_IN_BYTES);
+  if (name < 0) return name;
+  const refusal = actAsCreator(fs, request, request.nameEnd, request.uint32(ARGUMENTS + 8));
   if (refusal < 0) return refusal;
-  const hostFlags = (flags & (O_SYNC | O_DSYNC | O_EXCL)) | O_RDWR | O_TMPFILE | O_CLOEXEC;
-  const fd = openat(AT_FDCWD, directory, hostFlags, mode);
-  const error = fd < 0 ? -lastErrno() : 0;
-  fs.credentials.actAsSelf();
-  if (fd < 0) return error;
+  const creating = (flags & (O_SYNC | O_DSYNC | O_EXCL)) | O_RDWR | O_TMPFILE | O_CLOEXEC;
+  const fd = actAsSelf(fs, openat(AT_FDCWD, directory, creating, mode));
+  if (fd < 0) return fd;
   const slot = adoptOpened(fs, fd, parent, null, 0);
   if (slot < 0) return slot;
-  const kept = fs.keep(slot);
-  if (kept === 0) return answerCreated(fs, reply, parent, slot, fd);
+  let result = fs.keep(slot);
+  if (result === 0) result = labelCreated(fs, request, slot);
+  return result === 0 ? answerCreated(fs, reply, parent, slot, fd) : abandon(fs, slot, fd, result);
+};
+
+/** Lets go of a file that was made and is not to be. @returns `error` */
+function abandon(fs: FileSystem, slot: number, fd: number, error: number): number {
   close(fd);
   fs.forget(slot, 1);
-  return kept;
-};
+  return error;
+}
 
 /** Puts the new file that `fd` has open into the table. @returns its slot, or -errno with `fd` closed. */
 function adoptOpened(

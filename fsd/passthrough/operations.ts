@@ -3,11 +3,13 @@ import { Opcode } from "../fuse/constants.js";
 import { setattr } from "./attributes.js";
 import { removemapping, setupmapping } from "./dax.js";
 import { readdir, readdirplus } from "./directory.js";
+import { ioctl } from "./ioctl.js";
 import { getattr, lookup } from "./lookup.js";
 import { link, mkdir, mknod, readlink, rename, rename2, rmdir, symlink, unlink } from "./names.js";
 import { create, open, opendir, release, releasedir, tmpfile } from "./open.js";
 import type { Operation } from "./operation.js";
 import { copyFileRangeOperation, fallocate, fsync, fsyncdir, lseek, read, write } from "./read-write.js";
+import { statx } from "./statx.js";
 import { access, statfs, syncfs } from "./volume.js";
 import { getxattr, listxattr, removexattr, setxattr } from "./xattr.js";
 
@@ -56,4 +58,7 @@ export const operations: Readonly<Record<number, Operation>> = {
   [Opcode.REMOVEMAPPING]: removemapping,
   [Opcode.SYNCFS]: syncfs,
   [Opcode.TMPFILE]: tmpfile,
+  [Opcode.IOCTL]: ioctl,
+  [Opcode.STATX]: statx,
+  [Opcode.COPY_FILE_RANGE_64]: copyFileRangeOperation,
 };

@@ -1,10 +1,14 @@
 import { Errno } from "../../lib/sys/errno.js";
 import {
   copyFileRange,
+  F_GETFL,
+  F_SETFL,
+  fcntl,
   fdatasync,
   fallocate as hostFallocate,
   fsync as hostFsync,
   lseek as hostLseek,
+  O_DIRECT,
   preadv,
   pwritev,
   S_IFREG,
@@ -30,8 +34,6 @@ const WRITE_OUT_BYTES = 8;
 const LSEEK_OUT_BYTES = 8;
 /** What one COPY_FILE_RANGE copies at most, so that other requests do not wait long; the guest asks for the rest. */
 const COPY_MAX_BYTES = 8 << 20;
-/** File offsets above this cannot be told exactly as a number, and no file is that large. */
-const OFFSET_MAX = Number.MAX_SAFE_INTEGER - 0xffff_ffff;
 
 /** The descriptor of the open file whose handle is at `offset` of the request, or -1. */
 function fileAt(fs: FileSystem, request: FuseRequest, offset: number): number {
@@ -52,13 +54,46 @@ function readableAt(fs: FileSystem, request: FuseRequest, offset: number): numbe
   return fs.inodes.type(slot) === S_IFREG ? fs.readDescriptors.of(slot) : -Errno.EINVAL;
 }
 
+/** Clears O_DIRECT of a descriptor that has it. @returns the flags that it had, or 0 if it has no O_DIRECT. */
+function clearDirect(fd: number): number {
+  const flags = fcntl(fd, F_GETFL, 0);
+  if (flags < 0 || (flags & O_DIRECT) === 0) return 0;
+  fcntl(fd, F_SETFL, flags & ~O_DIRECT);
+  return flags;
+}
+
+/**
+ * preadv(2) or pwritev(2) of {@link FileSystem.iovecs}, `done` bytes behind the offset at `offsetAt` of the request. What the host cannot do
+ * directly, since the guest's buffer is not aligned for it, goes through the page cache: pages that the guest wrote by mapping come
+ * through any handle.
+ * @returns the bytes moved, or -errno
+ */
+function move(
+  call: typeof preadv,
+  fs: FileSystem,
+  fd: number,
+  request: FuseRequest,
+  offsetAt: number,
+  count: number,
+  done: number,
+): number {
+  const offset = request.offset(offsetAt, done);
+  const result = call(fd, fs.iovecs.address, count, offset);
+  if (result >= 0) return result;
+  const errno = lastErrno();
+  const flags = errno === Errno.EINVAL && (fs.openFlagsPassed & O_DIRECT) !== 0 ? clearDirect(fd) : 0;
+  if (flags === 0) return -errno;
+  const again = call(fd, fs.iovecs.address, count, offset);
+  const outcome = again < 0 ? -lastErrno() : again;
+  fcntl(fd, F_SETFL, flags);
+  return outcome;
+}
+
 /** FUSE_READ: from the file right into the guest's pages. */
 export const read: Operation = (fs, request, reply) => {
   if (!request.has(ARGUMENTS + READ_IN_BYTES)) return -Errno.EINVAL;
   const fd = readableAt(fs, request, ARGUMENTS);
   if (fd < 0) return fd;
-  const offset = request.uint64(ARGUMENTS + 8);
-  if (offset > OFFSET_MAX) return -Errno.EINVAL;
   const room = request.writable.byteLength - OUT_HEADER_BYTES;
   const size = Math.min(request.uint32(ARGUMENTS + 16), room);
   reply.bodyIsInPlace = true;
@@ -66,10 +101,11 @@ export const read: Operation = (fs, request, reply) => {
   // More than one turn only for lists of more than IOV_MAX segments, or where the file system reads short.
   while (done < size) {
     const count = request.writable.toIovecs(OUT_HEADER_BYTES + done, size - done, fs.iovecs);
-    const result = preadv(fd, fs.iovecs.address, count, offset + done);
+    const result = move(preadv, fs, fd, request, ARGUMENTS + 8, count, done);
     if (result < 0) {
+      // What was read before counts; the error comes again if the guest goes on from there.
       if (done > 0) break;
-      return -lastErrno();
+      return result;
     }
     if (result === 0) break;
     done += result;
@@ -83,18 +119,16 @@ export const write: Operation = (fs, request, reply) => {
   if (!request.has(WRITE_PAYLOAD)) return -Errno.EINVAL;
   const fd = fileAt(fs, request, ARGUMENTS);
   if (fd < 0) return -Errno.EBADF;
-  const offset = request.uint64(ARGUMENTS + 8);
   const size = request.uint32(ARGUMENTS + 16);
-  if (offset > OFFSET_MAX) return -Errno.EFBIG;
   if (!request.has(WRITE_PAYLOAD + size)) return -Errno.EINVAL;
   fs.credentials.keepSetIdBits((request.uint32(ARGUMENTS + 20) & FUSE_WRITE_KILL_SUIDGID) === 0);
   let done = 0;
   while (done < size) {
     const count = request.readable.toIovecs(WRITE_PAYLOAD + done, size - done, fs.iovecs);
-    const result = pwritev(fd, fs.iovecs.address, count, offset + done);
+    const result = move(pwritev, fs, fd, request, ARGUMENTS + 8, count, done);
     if (result < 0) {
       if (done > 0) break;
-      return -lastErrno();
+      return result;
     }
     if (result === 0) break;
     done += result;
@@ -127,9 +161,8 @@ export const fallocate: Operation = (fs, request) => {
   if (!request.has(ARGUMENTS + 32)) return -Errno.EINVAL;
   const fd = fileAt(fs, request, ARGUMENTS);
   if (fd < 0) return -Errno.EBADF;
-  const offset = request.uint64(ARGUMENTS + 8);
-  const length = request.uint64(ARGUMENTS + 16);
-  if (offset > OFFSET_MAX || length > OFFSET_MAX) return -Errno.EFBIG;
+  const offset = request.offset(ARGUMENTS + 8, 0);
+  const length = request.offset(ARGUMENTS + 16, 0);
   fs.credentials.keepSetIdBits(request.uid === 0);
   return hostFallocate(fd, request.uint32(ARGUMENTS + 24), offset, length) < 0 ? -lastErrno() : 0;
 };
@@ -138,11 +171,12 @@ export const lseek: Operation = (fs, request, reply) => {
   if (!request.has(ARGUMENTS + 24)) return -Errno.EINVAL;
   const fd = readableAt(fs, request, ARGUMENTS);
   if (fd < 0) return fd;
-  const offset = request.uint64(ARGUMENTS + 8);
-  if (offset > OFFSET_MAX) return -Errno.ENXIO;
-  const result = hostLseek(fd, offset, request.uint32(ARGUMENTS + 16));
+  const result = hostLseek(fd, request.offset(ARGUMENTS + 8, 0), request.uint32(ARGUMENTS + 16));
   if (result < 0) return -lastErrno();
-  if (!Number.isSafeInteger(result)) return -Errno.EOVERFLOW;
+  if (typeof result === "bigint") {
+    reply.view.setBigInt64(OUT_HEADER_BYTES, result, true);
+    return LSEEK_OUT_BYTES;
+  }
   reply.view.setUint32(OUT_HEADER_BYTES, result >>> 0, true);
   reply.view.setUint32(OUT_HEADER_BYTES + 4, result / 0x1_0000_0000, true);
   return LSEEK_OUT_BYTES;
@@ -152,6 +186,7 @@ export const lseek: Operation = (fs, request, reply) => {
 const copyOffsets = new BigInt64Array(2);
 const copyOffsetsAddress = addressOf(copyOffsets);
 
+/** FUSE_COPY_FILE_RANGE, and FUSE_COPY_FILE_RANGE_64: struct fuse_copy_file_range_out is as large as struct fuse_write_out. */
 export const copyFileRangeOperation: Operation = (fs, request, reply) => {
   if (!request.has(ARGUMENTS + 56)) return -Errno.EINVAL;
   const from = fileAt(fs, request, ARGUMENTS);

@@ -98,6 +98,26 @@ export const setxattr: Operation = (fs, request) => {
     : 0;
 };
 
+/** Sets the attribute named at `nameOffset` of the request to `size` bytes at the address `value`. @returns 0, or -errno. */
+export function setAttribute(
+  fs: FileSystem,
+  request: FuseRequest,
+  slot: number,
+  nameOffset: number,
+  nameLength: number,
+  value: number,
+  size: number,
+): number {
+  const verdict = fs.xattrNames.toHost(request, nameOffset, nameLength, fs.policy(slot).isOverlay);
+  const refused = refusal(verdict);
+  if (refused < 0 || verdict === Verdict.forgotten) return refused;
+  if (verdict === Verdict.opaque) return -Errno.EPERM;
+  const path = fs.path(slot);
+  if (path < 0) return path;
+  const result = hostSetxattr(path, fs.xattrNames.address, value, size, 0);
+  return result < 0 ? hostRefusal(fs, slot, verdict) : 0;
+}
+
 /** The mark of a directory of an overlay: see overlay-marks.ts. */
 function readMark(fs: FileSystem, slot: number): number {
   return fs.inodes.type(slot) === S_IFDIR ? (fs.overlayMarks?.read(slot) ?? 0) : 0;

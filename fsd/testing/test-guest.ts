@@ -3,6 +3,7 @@ import { errnoName } from "../../lib/sys/errno.js";
 import { IN_HEADER_BYTES, Opcode, OUT_HEADER_BYTES } from "../fuse/constants.js";
 import type { FuseServer } from "../fuse/server.js";
 import { BufferSegments } from "./buffer-segments.js";
+import { checkReply } from "./reply-rules.js";
 
 export interface Reply {
   /** "" or the name of the errno. */
@@ -53,13 +54,15 @@ export class TestGuest {
   gid = 0;
   /** The thread that asks. */
   pid = 100;
+  /** What stands behind the arguments of each request; a multiple of 8 bytes. */
+  extensions: Buffer = Buffer.alloc(0);
 
   constructor(readonly server: GuestSide) {}
 
   /** Sends one request of `parts` and takes the reply, `room` bytes at most behind the header. */
   send(opcode: number, nodeId: bigint, parts: readonly Uint8Array[], room = 4096): Reply {
     const unique = ++this.#unique;
-    const body = Buffer.concat(parts);
+    const body = Buffer.concat([...parts, this.extensions]);
     const header = Buffer.alloc(IN_HEADER_BYTES);
     header.writeUInt32LE(IN_HEADER_BYTES + body.length, 0);
     header.writeUInt32LE(opcode, 4);
@@ -68,6 +71,7 @@ export class TestGuest {
     header.writeUInt32LE(this.uid, 24);
     header.writeUInt32LE(this.gid, 28);
     header.writeUInt32LE(this.pid, 32);
+    header.writeUInt16LE(this.extensions.length / 8, 36);
     const readable = new BufferSegments([header, body].filter((part) => part.length > 0));
     const half = Math.ceil(room / 2);
     const writable = new BufferSegments([
@@ -78,11 +82,8 @@ export class TestGuest {
     const written = this.server.handle(1, 0, readable, writable);
     const reply = writable.bytes().subarray(0, written);
     assert.ok(written >= OUT_HEADER_BYTES, `opcode ${opcode}: a reply of ${written} bytes`);
-    assert.equal(reply.readUInt32LE(0), written, "the header's length is that of the reply");
-    assert.equal(reply.readBigUInt64LE(8), unique, "unique comes back");
+    checkReply(Buffer.concat([header, body]), OUT_HEADER_BYTES + room, reply);
     const error = reply.readInt32LE(4);
-    assert.ok(error <= 0 && error > -512, `error ${error}`);
-    if (error !== 0) assert.equal(written, OUT_HEADER_BYTES, "an error has no body");
     return {
       error: error === 0 ? "" : errnoName(-error),
       body: Buffer.from(reply.subarray(OUT_HEADER_BYTES)),
@@ -97,7 +98,7 @@ export class TestGuest {
   }
 
   init(flags = 0xffff_ffff, flags2 = 0xffff_ffff): Buffer {
-    return this.call(Opcode.INIT, 0n, [u32(7, 41, 131072, flags, flags2), Buffer.alloc(44)]);
+    return this.call(Opcode.INIT, 0n, [u32(7, 46, 131072, flags, flags2), Buffer.alloc(44)]);
   }
 
   lookup(parent: bigint, name: string): Entry {

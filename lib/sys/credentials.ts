@@ -1,5 +1,6 @@
 import { SysError } from "./errno.js";
 import { addressOf, bind, check, lastErrno } from "./libc.js";
+import { architectureOfHost, syscallNumber } from "./syscall-number.js";
 
 /**
  * Credentials of the calling thread alone, for a daemon that acts for others. The raw system calls work per thread, unlike
@@ -12,6 +13,11 @@ const prctl = bind<(option: number, a: number, b: number, c: number, d: number) 
 );
 const capget = bind<(header: number, data: number) => number>("int capget(uintptr_t header, uintptr_t data)");
 const capset = bind<(header: number, data: number) => number>("int capset(uintptr_t header, uintptr_t data)");
+
+/** setgroups(2) of the C library would change the groups of all threads. */
+const syscallSetgroups = bind<(number: number, count: number, groups: number) => number>(
+  "long syscall(long number, size_t count, uintptr_t groups)",
+);
 
 const PR_GET_SECUREBITS = 27;
 const PR_SET_SECUREBITS = 28;
@@ -29,6 +35,11 @@ export class ThreadCredentials {
   readonly #headerAddress = addressOf(this.#header);
   readonly #dataAddress = addressOf(this.#data);
   #keepsSetId: boolean;
+  #hasGroup = false;
+  readonly #group = new Uint32Array(1);
+  readonly #groupAddress = addressOf(this.#group);
+  /** -1 where it is not known. */
+  readonly #setgroupsNumber = setgroupsNumber();
 
   /**
    * @param canSwitch false for a daemon that is not root: then files belong to the daemon's user.
@@ -68,8 +79,22 @@ export class ThreadCredentials {
     }
   }
 
-  /** Ends {@link actAs}. */
+  /**
+   * Gives the thread one supplementary group until {@link actAsSelf}. The host's own permissions do not depend on it, since capabilities
+   * are kept; a file server behind it may ask. Where a thread may not choose its groups it has none.
+   */
+  addGroup(gid: number): void {
+    if (!this.canSwitch || this.#setgroupsNumber < 0) return;
+    this.#group[0] = gid;
+    this.#hasGroup = syscallSetgroups(this.#setgroupsNumber, 1, this.#groupAddress) === 0;
+  }
+
+  /** Ends {@link actAs} and {@link addGroup}. */
   actAsSelf(): void {
+    if (this.#hasGroup) {
+      syscallSetgroups(this.#setgroupsNumber, 0, 0);
+      this.#hasGroup = false;
+    }
     this.actAs(0, 0);
   }
 
@@ -85,4 +110,9 @@ export class ThreadCredentials {
     if (capset(this.#headerAddress, this.#dataAddress) < 0) throw SysError.fromErrno(lastErrno(), "capset");
     this.#keepsSetId = keep;
   }
+}
+
+function setgroupsNumber(): number {
+  const architecture = architectureOfHost();
+  return (architecture === undefined ? undefined : syscallNumber("setgroups", architecture)) ?? -1;
 }

@@ -21,20 +21,20 @@ export const fstatfs = /* @__PURE__ */ bind<(fd: Fd, out: Address) => number>(
 );
 
 export const preadv = /* @__PURE__ */ bind<
-  (fd: Fd, iovecs: Address, count: number, offset: number) => number
+  (fd: Fd, iovecs: Address, count: number, offset: number | bigint) => number
 >("int64_t preadv(int fd, uintptr_t iovecs, int count, int64_t offset)");
 export const pwritev = /* @__PURE__ */ bind<
-  (fd: Fd, iovecs: Address, count: number, offset: number) => number
+  (fd: Fd, iovecs: Address, count: number, offset: number | bigint) => number
 >("int64_t pwritev(int fd, uintptr_t iovecs, int count, int64_t offset)");
 /** `whence` as in lseek(2): see {@link SEEK_DATA} and {@link SEEK_HOLE}. */
-export const lseek = /* @__PURE__ */ bind<(fd: Fd, offset: number, whence: number) => number>(
-  "int64_t lseek(int fd, int64_t offset, int whence)",
-);
-export const ftruncate = /* @__PURE__ */ bind<(fd: Fd, length: number) => number>(
+export const lseek = /* @__PURE__ */ bind<
+  (fd: Fd, offset: number | bigint, whence: number) => number | bigint
+>("int64_t lseek(int fd, int64_t offset, int whence)");
+export const ftruncate = /* @__PURE__ */ bind<(fd: Fd, length: number | bigint) => number>(
   "int ftruncate(int fd, int64_t length)",
 );
 export const fallocate = /* @__PURE__ */ bind<
-  (fd: Fd, mode: number, offset: number, length: number) => number
+  (fd: Fd, mode: number, offset: number | bigint, length: number | bigint) => number
 >("int fallocate(int fd, int mode, int64_t offset, int64_t length)");
 /** The offsets are addresses of an int64_t each, which the call moves on. */
 export const copyFileRange = /* @__PURE__ */ bind<
@@ -96,6 +96,13 @@ export const removexattr = /* @__PURE__ */ bind<(path: Address, name: Address) =
   "int removexattr(uintptr_t path, uintptr_t name)",
 );
 
+/** ioctl(2) for the commands whose argument is an address. */
+export const ioctl = /* @__PURE__ */ bind<(fd: Fd, command: number, argument: Address) => number>(
+  "int ioctl(int fd, uint64_t command, uintptr_t argument)",
+);
+/** Sets the mask of the whole process. @returns the one before */
+export const umask = /* @__PURE__ */ bind<(mask: number) => number>("uint32_t umask(uint32_t mask)");
+
 /** fcntl(2) for the commands whose argument is an int. */
 export const fcntl = /* @__PURE__ */ bind<(fd: Fd, command: number, argument: number) => number>(
   "int fcntl(int fd, int command, int argument)",
@@ -149,6 +156,9 @@ export const S_IFSOCK = 0o140000;
 
 /** Mount flag in `f_flags` of statfs(2). */
 export const ST_RDONLY = 1;
+
+export const F_GETFL = 3;
+export const F_SETFL = 4;
 
 /** fcntl command that stores a signal number with the open file description. */
 export const F_SETSIG = 10;

@@ -14,6 +14,7 @@ const emptyPathAddress = permanentAddressOf(new Uint8Array(1));
  */
 export class Statx {
   readonly #view = new DataView(new ArrayBuffer(256));
+  readonly #bytes = new Uint8Array(this.#view.buffer);
   readonly #address = addressOf(this.#view);
 
   /** Asks for the object `name` in directory `dir`, symbolic links not followed. @returns 0, or -1 with errno set. */
@@ -25,6 +26,11 @@ export class Statx {
   /** Asks for the object that `fd` refers to, O_PATH descriptors included. @returns 0, or -1 with errno set. */
   readFd(fd: number): number {
     return statx(fd, emptyPathAddress, AT_EMPTY_PATH, WANTED, this.#address);
+  }
+
+  /** Copies the first `length` bytes of the structure. */
+  copyTo(target: Uint8Array, offset: number, length: number): void {
+    target.set(this.#bytes.subarray(0, length), offset);
   }
 
   get blockBytes(): number {

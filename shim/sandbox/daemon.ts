@@ -146,7 +146,7 @@ export function daemonArguments(
     ...(dax ? ["--dax", "always", ...window(guestDaxWindowMiB)] : []),
     "--device",
     ...["--socket-path", layout.sharedSocket, "--shared-dir", layout.shared, "--tag", Tags.shared],
-    ...["--killpriv-v2", "--overlay-broker-fd", `${BROKER_FD}`],
+    ...["--killpriv-v2", "--posix-acl=auto", "--overlay-broker-fd", `${BROKER_FD}`],
     // One file system to the guest: a replayed rename must not cross a boundary between two (see agent/replay/).
     "--no-announce-submounts",
     ...EXPORTS.flatMap((text) => ["--export", text]),
