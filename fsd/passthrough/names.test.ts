@@ -204,3 +204,15 @@ test("names that are not one component change nothing", (t) => {
   assert.deepEqual(readdirSync(dir), ["file"]);
   assert.ok(existsSync(join(outside, "canary")));
 });
+
+test("a caller without ids, which a guest with FUSE_ALLOW_IDMAP is where nothing is made, may rename but not make", (t) => {
+  const { guest } = serveDirectory(t);
+  guest.create(ROOT, "old", 2, 0o644);
+  guest.uid = 0xffff_ffff;
+  guest.gid = 0xffff_ffff;
+  guest.call(Opcode.RENAME2, ROOT, [u64(ROOT), u32(0, 0), cstring("old"), cstring("new")]);
+  const whiteout = [u64(ROOT), u32(4, 0), cstring("new"), cstring("newer")];
+  assert.equal(guest.send(Opcode.RENAME2, ROOT, whiteout).error, "EOVERFLOW");
+  assert.equal(guest.send(Opcode.MKDIR, ROOT, [u32(0o755, 0), cstring("d")]).error, "EOVERFLOW");
+  guest.call(Opcode.UNLINK, ROOT, [cstring("new")]);
+});

@@ -200,8 +200,8 @@ function move(fs: FileSystem, request: FuseRequest, namesOffset: number, flags: 
   const moved = fs.willBeRenamed(from, request, oldName - request.address);
   const exchanged =
     (flags & RENAME_EXCHANGE) !== 0 ? fs.willBeRenamed(to, request, newName - request.address) : 0;
-  // A whiteout is a new file: it belongs to the caller.
-  let result = actAsCaller(fs, request);
+  // A whiteout is a new file: it belongs to the caller. A guest with FUSE_ALLOW_IDMAP names the caller only where something is made.
+  let result = (flags & RENAME_WHITEOUT) !== 0 ? actAsCaller(fs, request) : 0;
   if (result === 0) result = actAsSelf(fs, renameat2(fromFd, oldName, toFd, newName, flags));
   if (result < 0) {
     fs.keptName(replaced);
