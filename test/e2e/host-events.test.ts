@@ -14,6 +14,8 @@ import { after, before, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { Machine, project, toolchain } from "./machine.js";
 
+/** What docs/caching.md promises of shared exports, and a little. */
+const BOUND_MS = 1100;
 /** What a container may take to tell of something, under emulation and beside other work. */
 const LIMIT_MS = 20_000;
 
@@ -24,6 +26,8 @@ const LIMIT_MS = 20_000;
 describe("a program in a container that waits for changes of the host", () => {
   let machine: Machine;
   let volume: string;
+  /** Where nobody waits. */
+  let quiet: string;
 
   before(async () => {
     machine = await Machine.start("1.7");
@@ -33,11 +37,16 @@ describe("a program in a container that waits for changes of the host", () => {
     symlinkSync("..1", join(volume, "..data"));
     symlinkSync("..data/key", join(volume, "key"));
     writeFileSync(join(volume, "plain"), "old\n");
+    quiet = join(machine.disk, "quiet");
+    mkdirSync(join(quiet, "old"), { recursive: true });
+    symlinkSync("old", join(quiet, "link"));
+    for (const name of ["written", "replaced", "removed"]) writeFileSync(join(quiet, name), "old\n");
     const mount = (source: string, target: string) =>
       ["--mount", `type=bind,src=${source},dst=${target},options=rbind:ro`] as const;
     const { guestRoot } = await toolchain();
     const flags = [
       ...mount(volume, "/config"),
+      ...mount(quiet, "/quiet"),
       ...mount(join(guestRoot, "usr/lib/kata-fs"), "/kata"),
       ...mount(join(project, "test/e2e"), "/test"),
     ];
@@ -101,6 +110,26 @@ describe("a program in a container that waits for changes of the host", () => {
     await told("MOVED_FROM /config made:", "MOVED_TO /config moved:");
     unlinkSync(join(volume, "moved"));
     await told("DELETE /config moved:");
+  });
+
+  it("sees a second later what the host has changed where nobody waits", async () => {
+    const look = () => inContainer("cd /quiet; ls; cat written replaced removed; readlink link");
+    assert.equal(
+      await look(),
+      ["link", "old", "removed", "replaced", "written", "old", "old", "old", "old", ""].join("\n"),
+    );
+    writeFileSync(join(quiet, "written"), "new\n");
+    writeFileSync(join(quiet, "tmp"), "new\n");
+    renameSync(join(quiet, "tmp"), join(quiet, "replaced"));
+    rmSync(join(quiet, "removed"));
+    symlinkSync("new", join(quiet, "tmp"));
+    renameSync(join(quiet, "tmp"), join(quiet, "link"));
+    mkdirSync(join(quiet, "added"));
+    await delay(BOUND_MS);
+    assert.equal(
+      await look(),
+      ["added", "link", "old", "replaced", "written", "new", "new", "new", ""].join("\n"),
+    );
   });
 
   it("has left everything on the host as the host has made it", () => {
