@@ -12,7 +12,6 @@ import {
   S_IFREG,
 } from "../../lib/sys/file.js";
 import { Iovecs } from "../../lib/sys/iovec.js";
-import { lastErrno } from "../../lib/sys/libc.js";
 import { descriptorLimit } from "../../lib/sys/resource-limit.js";
 import { Statx } from "../../lib/sys/statx.js";
 import type { ShmemWindow } from "../../lib/vhost-user/shmem.js";
@@ -271,9 +270,7 @@ export class FileSystem {
 
   /** Fills {@link statx} with the inode's attributes. @returns 0, or -errno. */
   stat(slot: number): number {
-    const fd = this.#store.descriptors.pathFd(slot);
-    if (fd < 0) return fd;
-    return this.statx.readFd(fd) < 0 ? -lastErrno() : 0;
+    return this.#store.descriptors.stat(slot, this.statx);
   }
 
   /**

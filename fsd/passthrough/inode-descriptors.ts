@@ -62,6 +62,29 @@ export class InodeDescriptors {
     return fd;
   }
 
+  /**
+   * Reads the inode's attributes. One that is found by name need not be opened for that.
+   * @returns 0, or -errno
+   */
+  stat(slot: number, statx: Statx): number {
+    if (this.inodes.fd(slot) < 0 && this.#statByName(slot, statx)) return 0;
+    const fd = this.pathFd(slot);
+    if (fd < 0) return fd;
+    return statx.readFd(fd) < 0 ? -lastErrno() : 0;
+  }
+
+  /** @returns whether what has the inode's name is the inode for certain, and `statx` tells its attributes */
+  #statByName(slot: number, statx: Statx): boolean {
+    if (!this.locators.isName(slot) || !this.inodes.hasFlag(slot, InodeFlag.birthIsSettled)) return false;
+    const parentFd = this.#directoryOf(slot, 0);
+    return (
+      parentFd >= 0 &&
+      statx.readName(parentFd, this.locators.nameAddress(slot)) === 0 &&
+      this.inodes.isLike(slot, statx) &&
+      this.mounts.isOn(this.inodes.mount(slot), statx)
+    );
+  }
+
   /** Opens a regular file or a directory. @returns a descriptor that the caller closes, or -errno */
   open(slot: number, flags: number): number {
     let fd: number;
@@ -148,18 +171,24 @@ export class InodeDescriptors {
   }
 
   #openByName(slot: number, depth: number): number {
-    const parent = this.locators.parent(slot);
-    let parentFd = this.inodes.fd(parent);
-    if (parentFd < 0) {
-      parentFd = this.#reopen(parent, depth + 1);
-      if (parentFd < 0) return parentFd;
-      this.hold(parent, parentFd);
-    }
+    const parentFd = this.#directoryOf(slot, depth);
+    if (parentFd < 0) return parentFd;
     const name = this.locators.nameAddress(slot);
     const fd = openat(parentFd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
     if (fd >= 0) return fd;
     const errno = lastErrno();
     return errno === Errno.ENOENT || errno === Errno.ENOTDIR ? -Errno.ESTALE : -errno;
+  }
+
+  /** An O_PATH descriptor of the directory that the inode is found in by name, good until the next call. @returns -errno if there is none */
+  #directoryOf(slot: number, depth: number): number {
+    const parent = this.locators.parent(slot);
+    this.inodes.setFlag(parent, InodeFlag.isReferenced);
+    const known = this.inodes.fd(parent);
+    if (known >= 0) return known;
+    const fd = this.#reopen(parent, depth + 1);
+    if (fd >= 0) this.hold(parent, fd);
+    return fd;
   }
 
   /** An inode that lost its name on the host may have been opened by the guest before: then it is usable as long as the guest knows it. */
