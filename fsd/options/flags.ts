@@ -147,7 +147,7 @@ export const SECTIONS = {
     "inode-file-handles": {
       value: "MODE",
       perDevice: true,
-      help: "how inodes that the guest knows are kept: never: as descriptors; prefer (preset): as file handles where the host's file system has them; mandatory: as file handles only",
+      help: "how inodes that the guest knows are found again: never: by name; prefer (preset): by file handle where there is one that the daemon may open (--modcaps=+dac_read_search), else by name; mandatory: by file handle only",
     },
     "thread-pool-size": {
       value: "N",

@@ -12,6 +12,7 @@ import {
   S_IFREG,
 } from "../../lib/sys/file.js";
 import { Iovecs } from "../../lib/sys/iovec.js";
+import { lastErrno } from "../../lib/sys/libc.js";
 import { descriptorLimit } from "../../lib/sys/resource-limit.js";
 import { Statx } from "../../lib/sys/statx.js";
 import type { ShmemWindow } from "../../lib/vhost-user/shmem.js";
@@ -41,7 +42,7 @@ import type { IdMap } from "./id-map.js";
 import type { NameSource } from "./inode-locators.js";
 import { guestInodeHigh } from "./inode-number.js";
 import { InodeStore } from "./inode-store.js";
-import { type InodeTable, ROOT_SLOT } from "./inode-table.js";
+import { InodeFlag, type InodeTable, ROOT_SLOT } from "./inode-table.js";
 import type { MarkBroker } from "./mark-broker.js";
 import { MountFlag, type MountTable } from "./mount-table.js";
 import { OverlayMarks } from "./overlay-marks.js";
@@ -292,7 +293,8 @@ export class FileSystem {
     if (parentFd < 0) return parentFd;
     const address = source.address + offset;
     if (this.statx.readName(parentFd, address) < 0) return -lastErrno();
-    return this.#store.findKnown(parent, address, this.childZone(parent, source, offset));
+    const slot = this.#store.findKnown(parent, address, this.childZone(parent, source, offset));
+    return this.inodes.hasFlag(slot, InodeFlag.isForgotten) ? 0 : slot;
   }
 
   /**

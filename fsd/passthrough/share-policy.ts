@@ -5,7 +5,7 @@ import { IdMap } from "./id-map.js";
 /** Whether a feature of FUSE is left off, used where the guest has it, or demanded of the guest. */
 export type Negotiation = "never" | "auto" | "always";
 
-/** How inodes that the guest knows are kept: as descriptors, as file handles where possible, as file handles only. */
+/** How inodes that the guest knows are found again: by name; by file handle where possible; by file handle only. */
 export type InodeFileHandles = "never" | "prefer" | "mandatory";
 
 /** How a shared directory is served: virtiofsd's options of the same names, and ours. */
