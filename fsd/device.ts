@@ -8,13 +8,14 @@ import { createFuseServer, type FsdLog, type FuseServer } from "./fuse/server.js
 import { createFsdMetrics, type DeviceMetricsReport, reportDeviceMetrics } from "./metrics.js";
 import { type DeviceOptions, deviceName } from "./options/device-options.js";
 import { MarkBrokerSocket } from "./passthrough/mark-broker.js";
-import { VIRTIO_FS_QUEUES, virtioFsConfig } from "./virtio-fs-config.js";
+import { virtioFsConfig, virtioFsQueues } from "./virtio-fs-config.js";
 
 const NO_CONFIG = new Uint8Array(0);
 
 /** One virtio-fs device with its FUSE server, on one connection of a front end. */
 export class FsDevice implements VhostUserEvents {
   readonly backend: VhostUserBackend;
+  readonly queueCount: number;
   readonly #server: FuseServer;
   readonly #window: BackendChannel | null;
   readonly #metrics = createFsdMetrics();
@@ -34,6 +35,7 @@ export class FsDevice implements VhostUserEvents {
     const windowBytes = options.dax === "never" ? 0 : options.daxWindowBytes;
     this.#window = windowBytes === 0 ? null : new BackendChannel(windowBytes, serveWhile);
     const { overlayBrokerFd } = options;
+    this.queueCount = virtioFsQueues(options.requestQueues);
     this.#server = createFuseServer({
       ...options,
       markBroker: overlayBrokerFd === undefined ? null : new MarkBrokerSocket(overlayBrokerFd),
@@ -45,7 +47,7 @@ export class FsDevice implements VhostUserEvents {
     this.backend = new VhostUserBackend(
       socketFd,
       {
-        queueCount: VIRTIO_FS_QUEUES,
+        queueCount: this.queueCount,
         features: 0n,
         config: options.tag === undefined ? NO_CONFIG : virtioFsConfig(options.tag, options.requestQueues),
         shmemSizesBytes: windowBytes === 0 ? [] : [windowBytes],
@@ -57,7 +59,7 @@ export class FsDevice implements VhostUserEvents {
 
   /** Whether a queue has requests that were not taken. */
   get hasWork(): boolean {
-    for (let index = 0; index < VIRTIO_FS_QUEUES; index++) {
+    for (let index = 0; index < this.queueCount; index++) {
       if (this.backend.queue(index)?.hasNext === true) return true;
     }
     return false;
@@ -87,7 +89,7 @@ export class FsDevice implements VhostUserEvents {
   }
 
   #serveQueues(): void {
-    for (let index = 0; index < VIRTIO_FS_QUEUES; index++) {
+    for (let index = 0; index < this.queueCount; index++) {
       const queue = this.backend.queue(index);
       if (queue === undefined) continue;
       try {

@@ -5,7 +5,7 @@ import { FsDevice } from "./device.js";
 import { EventStream } from "./events/event-stream.js";
 import type { FsdLog } from "./fuse/server.js";
 import { type DeviceOptions, deviceName } from "./options/device-options.js";
-import { VIRTIO_FS_QUEUES } from "./virtio-fs-config.js";
+import { virtioFsQueues } from "./virtio-fs-config.js";
 
 /** A device before its front end has come. */
 export interface ListeningDevice {
@@ -15,7 +15,10 @@ export interface ListeningDevice {
 
 /** How long the rings are looked at before the daemon sleeps: a driver that asks one thing after the other finds it awake. */
 const SPIN_NS = 50_000n;
-const DESCRIPTORS_MAX = 256;
+/** Besides those of the devices: one of whoever waits, and those for counters and events. */
+const COMMON_DESCRIPTORS = 3;
+/** Of a device, besides its queues: its socket, and what the host changes. */
+const DEVICE_DESCRIPTORS = 2;
 /** When to try again to send events to somebody who does not take them. */
 const EVENTS_RETRY_MS = 100;
 
@@ -37,7 +40,7 @@ interface Slot extends ListeningDevice {
  */
 export class EventLoop {
   readonly #slots: Slot[];
-  readonly #polled = new PollSet(DESCRIPTORS_MAX);
+  readonly #polled: PollSet;
   #hadFrontEnd = false;
 
   #follower: EventStream | undefined;
@@ -50,6 +53,8 @@ export class EventLoop {
     private readonly log: FsdLog,
   ) {
     this.#slots = listening.map((device) => ({ ...device, device: undefined }));
+    const needed = listening.map(({ options }) => DEVICE_DESCRIPTORS + virtioFsQueues(options.requestQueues));
+    this.#polled = new PollSet(needed.reduce((sum, count) => sum + count, COMMON_DESCRIPTORS));
   }
 
   /**
@@ -102,7 +107,7 @@ export class EventLoop {
     polled.add(this.#follower?.fd ?? this.services.eventsFd);
     for (const { device, listeningFd } of this.#slots) {
       polled.add(device?.backend.socketFd ?? listeningFd);
-      for (let index = 0; device !== undefined && index < VIRTIO_FS_QUEUES; index++) {
+      for (let index = 0; device !== undefined && index < device.queueCount; index++) {
         const kickFd = device.backend.queue(index) === undefined ? -1 : device.backend.kickFd(index);
         polled.add(kickFd);
       }
@@ -122,7 +127,7 @@ export class EventLoop {
         if (isReady) this.#accept(slot);
         continue;
       }
-      for (let index = 0; index < VIRTIO_FS_QUEUES; index++) {
+      for (let index = 0; index < device.queueCount; index++) {
         if (polled.isReady(position++)) device.kicked(index);
       }
       if (polled.isReady(position++)) device.takeHostEvents();

@@ -45,7 +45,7 @@ function start(t: TestContext, dir: string, args: readonly string[], inherited?:
 }
 
 /** A front end with a driver that has sent FUSE_INIT. */
-function connectGuest(socket: string): { frontEnd: TestFrontEnd; guest: TestGuest } {
+function connectGuest(socket: string, queueCount = 2): { frontEnd: TestFrontEnd; guest: TestGuest } {
   const socketFd = connectUnix(socket);
   const polled = new PollSet(1);
   const waitForAnswer = () => {
@@ -54,7 +54,7 @@ function connectGuest(socket: string): { frontEnd: TestFrontEnd; guest: TestGues
     polled.wait(5);
   };
   const frontEnd = new TestFrontEnd(socketFd, waitForAnswer, {
-    queueCount: 2,
+    queueCount,
     queueSize: 64,
     memoryBytes: 1 << 20,
   });
@@ -248,6 +248,23 @@ test("--log-level=trace tells each request and what came of it", async (t) => {
   assert.equal(guest.send(Opcode.LOOKUP, ROOT, [cstring("absent")]).error, "ENOENT");
   frontEnd.close();
   assert.match(await text(child.stderr), /trace: FUSE_LOOKUP of node 1: -2\n/);
+});
+
+test("--request-queues: requests come in by each of them", async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), "kata-fsd-"));
+  const socket = join(dir, "fs.sock");
+  const child = start(t, dir, ["--socket-path", socket, "--shared-dir", dir, "--request-queues=3"]);
+  await ready(child);
+  const { frontEnd, guest } = connectGuest(socket, 4);
+  const { handle } = guest.server;
+  for (const queue of [1, 2, 3]) {
+    const onQueue = new TestGuest({
+      ...guest.server,
+      handle: (_index, head, readable, writable) => handle(queue, head, readable, writable),
+    });
+    assert.equal(onQueue.lookup(ROOT, "fs.sock").attr.mode & 0o170000, 0o140000);
+  }
+  frontEnd.close();
 });
 
 test("--print-capabilities prints JSON for libvirt", async (t) => {

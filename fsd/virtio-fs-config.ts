@@ -2,8 +2,10 @@
 export const TAG_BYTES_MAX = 36;
 const CONFIG_BYTES = 44;
 
-/** The queues of a virtio-fs device: high priority first, then one for requests. */
-export const VIRTIO_FS_QUEUES = 2;
+/** How many queues a virtio-fs device has: the one for high priority first, then those for requests. */
+export function virtioFsQueues(requestQueues: number): number {
+  return 1 + requestQueues;
+}
 
 /** struct virtio_fs_config: u8 tag[36], u32 number of request queues, u32 size of notification buffers. */
 export function virtioFsConfig(tag: string, requestQueues: number): Uint8Array {
