@@ -1,9 +1,15 @@
 #!/bin/sh
 # kata-fsd: serves a directory to a virtual machine over virtio-fs. The daemon is ../fsd.cjs, run by Node.
 #
-# With --sandbox=namespace the daemon has namespaces of its own. It must be born in them: Node has several threads, all of
-# which are to be inside, and only a child can be the first process of a pid namespace. unshare(1) and setpriv(1) are part of
-# util-linux. This shell stays outside and waits. When it ends, however that happens, the kernel kills the daemon.
+# With --sandbox=namespace the daemon has namespaces of its own. It must be born in them: Node has several threads, all of which are to be
+# inside. This script is then run three times, by unshare(1) and setpriv(1) of util-linux, and ends up as three processes:
+#
+#   outer   in the namespaces of whoever has started it: waits, and passes signals on
+#   init    the first process of a pid namespace, and else outside: waits, and removes the sockets, which the daemon cannot see
+#   daemon  Node, in mount, network and IPC namespaces as well
+#
+# When outer ends, however that happens, the kernel kills init, and with it all of its pid namespace. The daemon itself could
+# not ask for that: the kernel forgets a parent-death signal when a process acts as another user, which the daemon does.
 
 unset NODE_OPTIONS NODE_EXTRA_CA_CERTS
 program=$0
@@ -15,17 +21,66 @@ esac
 node=${KATA_FS_NODE:-node}
 fsd=$here/../fsd.cjs
 
-# What concerns this shell. The daemon reads the options again, and refuses what is wrong with them.
+# Waits for process $1, and asks it to end when a signal asks for that. A signal interrupts wait.
+status=0
+await() {
+  child=$1
+  trap 'kill -s TERM "$child" 2>/dev/null' TERM INT HUP
+  while
+    wait "$child"
+    status=$?
+    kill -s 0 "$child" 2>/dev/null
+  do :; done
+}
+
+stage=${KATA_FSD_STAGE:-}
+export KATA_FSD_STAGE
+case $stage in
+  outer)
+    # What is taken from all of Node's threads at once. The daemon needs more to close itself in than it keeps afterwards; see
+    # fsd/sandbox/privileges.ts.
+    KATA_FSD_STAGE=init KATA_FSD_OUTER=$$ setpriv --pdeathsig KILL --bounding-set "$KATA_FSD_BOUNDING" -- "$program" "$@" <&0 &
+    await $!
+    # Ends as the daemon has ended: by the same signal if it was one.
+    trap - TERM INT HUP
+    ulimit -c 0
+    [ "$status" -gt 128 ] && kill -s $((status - 128)) $$
+    exit "$status"
+    ;;
+  init)
+    # Should outer have ended before setpriv had its say: /proc is that of outer's pid namespace. Z is a zombie.
+    read -r stat <"/proc/$KATA_FSD_OUTER/stat" || exit 1
+    case $stat in *') Z '*) exit 1 ;; esac
+    unset KATA_FSD_OUTER KATA_FSD_BOUNDING
+    KATA_FSD_STAGE=daemon unshare --mount --propagation slave --net --ipc -- "$node" "$fsd" "$@" <&0 &
+    await $!
+    # What is there and no socket was in the daemon's way.
+    expected=
+    for word; do
+      case $expected$word in
+        --socket-path=* | --socket=* | --metrics-socket=* | --events-socket=*)
+          word=$expected$word
+          [ -S "${word#*=}" ] && rm -f -- "${word#*=}"
+          ;;
+      esac
+      case $word in
+        --socket-path | --socket | --metrics-socket | --events-socket) expected=$word= ;;
+        *) expected= ;;
+      esac
+    done
+    exit "$status"
+    ;;
+esac
+
+# What concerns this script. The daemon reads the options again, and refuses what is wrong with them.
 sandbox=namespace
-# What is taken from all of Node's threads at once. The daemon needs more to close itself in than it keeps afterwards; see
-# fsd/sandbox/privileges.ts. unshare(1) needs "kill": its end is to kill the daemon, some of whose threads are another user's by then.
-bounding=-all,+kill,+chown,+dac_override,+fowner,+fsetid,+setgid,+setuid,+mknod,+setfcap,+sys_admin,+setpcap,+sys_resource
+KATA_FSD_BOUNDING=-all,+chown,+dac_override,+fowner,+fsetid,+setgid,+setuid,+mknod,+setfcap,+sys_admin,+setpcap,+sys_resource
 expected=
 for word; do
   case $expected$word in
     --sandbox=none | --sandbox=chroot | -o*sandbox=none* | -o*sandbox=chroot*) sandbox=none ;;
     --sandbox=*) sandbox=namespace ;;
-    --modcaps=* | -o*modcaps=*) bounding=+all ;;
+    --modcaps=* | -o*modcaps=*) KATA_FSD_BOUNDING=+all ;;
     --help | -h | --version | -V | --print-capabilities) sandbox=none && break ;;
   esac
   case $word in
@@ -36,37 +91,5 @@ for word; do
 done
 
 [ "$sandbox" = none ] && exec "$node" "$fsd" "$@"
-
-# Removes the sockets of the daemon, which cannot see them. What is there and no socket was in its way.
-remove_sockets() {
-  expected=
-  for word; do
-    case $expected$word in
-      --socket-path=* | --socket=* | --metrics-socket=*)
-        word=$expected$word
-        [ -S "${word#*=}" ] && rm -f -- "${word#*=}"
-        ;;
-    esac
-    case $word in
-      --socket-path | --socket | --metrics-socket) expected=$word= ;;
-      *) expected= ;;
-    esac
-  done
-}
-
-export KATA_FSD_NAMESPACES=1
-setpriv --pdeathsig KILL --bounding-set "$bounding" -- \
-  unshare --mount --propagation slave --pid --net --ipc --fork --kill-child=KILL -- \
-  "$node" "$fsd" "$@" <&0 &
-daemon=$!
-# A signal that is to end the daemon ends it at once: what the guest has written is in the host's page cache.
-is_ended=
-trap 'is_ended=yes && kill -s KILL "$daemon"' TERM INT HUP
-wait "$daemon"
-status=$?
-[ -n "$is_ended" ] && wait "$daemon"
-remove_sockets "$@"
-[ -n "$is_ended" ] && exit 0
-# Ends as the daemon ended, by the same signal if it was one.
-[ "$status" -gt 128 ] && kill -s $((status - 128)) $$
-exit "$status"
+export KATA_FSD_BOUNDING
+KATA_FSD_STAGE=outer exec unshare --pid -- "$program" "$@"

@@ -84,7 +84,7 @@ async function serve(options: FsdOptions, sockets: ListeningSocket[], log: FsdLo
   }
   // Node begins to watch for them when its event loop runs.
   await turnNodeLoop();
-  const sharedDirs = await enterSandbox(
+  const sharedDirs = enterSandbox(
     options.sandbox,
     options.devices.map(({ sharedDir: path, readOnly }) => ({ path, readOnly })),
   );

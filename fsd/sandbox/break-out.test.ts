@@ -43,6 +43,57 @@ const NAMESPACE: Readonly<Record<string, string>> = {
   "read what is above the root": "EPERM",
 };
 
+/**
+ * A chroot has no namespaces: processes, networks and queues of the host are in sight, its root is the shared directory, and that is
+ * mounted as the host has it. The filter of system calls closes some of these.
+ */
+const CHROOT_LEAVES_OPEN = [
+  "write to a read-only directory",
+  "write beside the shared directories",
+  "make a device and open it",
+  "signal a process of the host",
+  "connect to the host's network",
+  "connect to an abstract socket of the host",
+  "open a message queue of the host",
+  "list the root",
+];
+
+/** System calls with arguments, one for each kind that the filter has. The program is killed, whatever the call would have led to. */
+const FORBIDDEN_CALLS: readonly (readonly [what: string, name: string | number, ...args: number[]])[] = [
+  ["execve", "execve"],
+  ["fork, by clone with SIGCHLD", "clone", 17],
+  ["clone for a user namespace", "clone", 0x1000_0011],
+  ["ptrace", "ptrace"],
+  ["kill", "kill", 1, 0],
+  ["tgkill of another process", "tgkill", 1, 1, 0],
+  ["process_vm_readv", "process_vm_readv"],
+  ["socket", "socket", 1, 1, 0],
+  ["connect", "connect", 0, 0, 0],
+  ["sendto with an address", "sendto", 0, 0, 0, 0, 1],
+  ["mount", "mount"],
+  ["unshare", "unshare", 0],
+  ["setns", "setns", 0, 0],
+  ["chroot", "chroot", 0],
+  ["bpf", "bpf"],
+  ["io_uring_setup", "io_uring_setup"],
+  ["keyctl", "keyctl"],
+  ["userfaultfd", "userfaultfd"],
+  ["perf_event_open", "perf_event_open"],
+  ["seccomp", "seccomp"],
+  ["setresuid", "setresuid", 0, 0, 0],
+  ["prlimit with a new limit", "prlimit64", 0, 4, 1, 0],
+  ["prctl(PR_SET_DUMPABLE)", "prctl", 4, 1],
+  ["ioctl(TIOCSTI)", "ioctl", 0, 0x5412],
+  ["fcntl(F_SETOWN)", "fcntl", 0, 8, 1],
+  ["mmap of a file to be run", "mmap", 0, 4096, 5, 2, 0],
+  ...(process.arch === "x64" ? [["getpid of x32", 0x4000_0027] as const] : []),
+];
+
+const HARMLESS_CALLS: readonly (readonly [words: readonly (string | number)[], answer: string])[] = [
+  [["clone3"], "clone3: ENOSYS"],
+  [["ioctl", 0, 0x5401], "ioctl: ENOTTY"],
+];
+
 const MESSAGE_QUEUE_KEY = 0x6b66_7364;
 
 describe("a daemon that a guest has taken over", { skip: needsRoot }, () => {
@@ -118,6 +169,43 @@ describe("a daemon that a guest has taken over", { skip: needsRoot }, () => {
 
   it("finds every way out closed by namespaces, root directory and capabilities alone", () => {
     assert.deepEqual(outcomes(["--seccomp", "none"]), NAMESPACE);
+  });
+
+  it("finds files and privileges of the host closed in a chroot", () => {
+    const { stdout, stderr, status } = probe.run(
+      ["--socket-path", at("a.sock"), "--shared-dir", writable, "--sandbox", "chroot", "--seccomp", "none"],
+      { env: { KATA_FSD_PROBE_OUTSIDE: JSON.stringify(outside) }, descriptors },
+    );
+    assert.equal(status, 0, stderr);
+    const found = JSON.parse(stdout);
+    const closed = Object.keys(NAMESPACE).filter((name) => found[name] !== "out");
+    assert.deepEqual(
+      Object.keys(NAMESPACE).filter((name) => !closed.includes(name)),
+      CHROOT_LEAVES_OPEN,
+    );
+  });
+
+  for (const [what, ...words] of FORBIDDEN_CALLS) {
+    it(`is killed when it calls ${what}`, () => {
+      const { stdout, signal } = probe.run(options, { env: { KATA_FSD_PROBE_CALL: JSON.stringify(words) } });
+      assert.deepEqual({ stdout, signal }, { stdout: "", signal: "SIGSYS" });
+    });
+  }
+
+  it("gets an error from what Node and the C library try", () => {
+    for (const [words, answer] of HARMLESS_CALLS) {
+      const { stdout, signal } = probe.run(options, { env: { KATA_FSD_PROBE_CALL: JSON.stringify(words) } });
+      assert.deepEqual({ stdout, signal }, { stdout: answer, signal: null });
+    }
+  });
+
+  it("lives on after a forbidden call with --seccomp=log, and without a filter", () => {
+    for (const action of ["log", "none"]) {
+      const { stdout } = probe.run([...options, "--seccomp", action], {
+        env: { KATA_FSD_PROBE_CALL: JSON.stringify(["ptrace", -1]) },
+      });
+      assert.equal(stdout, "ptrace: ESRCH");
+    }
   });
 });
 

@@ -7,12 +7,11 @@ import { allowedSyscalls } from "./allowed-syscalls.js";
 import { closeDirectories } from "./descriptors.js";
 import { SandboxError } from "./error.js";
 import { limitResources } from "./limits.js";
-import { endWithParent, startPoolThreads } from "./parent-death.js";
 import { dropPrivileges, keptCapabilities } from "./privileges.js";
 import { enterOwnRoot, enterSharedDirectory, type SharedDirectory } from "./root-directory.js";
 
-/** Set by the launcher, with the namespaces that it has made. See fsd/launcher.sh. */
-const NAMESPACES_VARIABLE = "KATA_FSD_NAMESPACES";
+/** Set by the launcher to "daemon" in the namespaces that it has made. See fsd/launcher.sh. */
+const STAGE_VARIABLE = "KATA_FSD_STAGE";
 
 const ACTIONS: Readonly<Record<Exclude<SeccompAction, "none">, number>> = {
   kill: SeccompReturn.killProcess,
@@ -27,16 +26,11 @@ const ACTIONS: Readonly<Record<Exclude<SeccompAction, "none">, number>> = {
  * @returns where the shared directories are from now on, in their order
  * @throws SandboxError, SysError. The process must not serve then: part of it may be done.
  */
-export async function enterSandbox(
-  options: SandboxOptions,
-  directories: readonly SharedDirectory[],
-): Promise<string[]> {
-  await startPoolThreads();
+export function enterSandbox(options: SandboxOptions, directories: readonly SharedDirectory[]): string[] {
   const kept = keptCapabilities(options.capabilities);
   limitResources();
   const paths = enterRoot(options, directories);
   dropPrivileges(kept);
-  if (options.mode === "namespace") await endWithParent();
   if (options.seccomp !== "none") filterSystemCalls(ACTIONS[options.seccomp]);
   return paths;
 }
@@ -48,7 +42,7 @@ function enterRoot({ mode }: SandboxOptions, directories: readonly SharedDirecto
     findDescriptorsInWorkingDirectory();
     return enterSharedDirectory(directories);
   }
-  if (process.env[NAMESPACES_VARIABLE] !== "1") {
+  if (process.env[STAGE_VARIABLE] !== "daemon") {
     throw new SandboxError(
       "--sandbox=namespace: kata-fsd was started without namespaces of its own; bin/kata-fsd makes them",
     );

@@ -14,7 +14,7 @@ import { Errno, SysError } from "../../../lib/sys/errno.js";
 import { close, mknodat, O_PATH, openat, S_IFCHR } from "../../../lib/sys/file.js";
 import { addressOf, bindLazily, check } from "../../../lib/sys/libc.js";
 import { MS_BIND, MS_REMOUNT, mount, unmount } from "../../../lib/sys/mount.js";
-import { type SyscallName, syscallNumber } from "../../../lib/sys/syscall-number.js";
+import { architectureOfHost, type SyscallName, syscallNumber } from "../../../lib/sys/syscall-number.js";
 
 /** What is outside, as the test knows it. */
 export interface Outside {
@@ -56,12 +56,16 @@ const syscall = bindLazily<
 >("int64_t syscall(int64_t nr, int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t f)");
 
 /** Calls the kernel directly. @throws SysError */
-export function call(name: SyscallName, ...args: number[]): number {
-  const nr =
-    process.arch === "x64" || process.arch === "arm64" ? syscallNumber(name, process.arch) : undefined;
-  if (nr === undefined) throw new Error(`${name} does not exist on ${process.arch}`);
+export function call(name: SyscallName | number, ...args: number[]): number {
   const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = args;
-  return check(syscall(nr, a, b, c, d, e, f), name);
+  return check(syscall(typeof name === "number" ? name : numberOf(name), a, b, c, d, e, f), String(name));
+}
+
+function numberOf(name: SyscallName): number {
+  const architecture = architectureOfHost();
+  const nr = architecture === undefined ? undefined : syscallNumber(name, architecture);
+  if (nr === undefined) throw new Error(`${name} does not exist on ${process.arch}`);
+  return nr;
 }
 
 const pinned: Uint8Array[] = [];

@@ -19,13 +19,11 @@ const {
   KATA_FSD_PROBE_CONTROL: isControl,
 } = process.env;
 
-async function main(): Promise<void> {
+function main(): void {
   const options = parseOptions(process.argv.slice(2));
   if (typeof options === "string") throw new Error(`not for ${options}`);
   const directories = options.devices.map(({ sharedDir: path, readOnly }) => ({ path, readOnly }));
-  const paths = isControl
-    ? directories.map(({ path }) => path)
-    : await enterSandbox(options.sandbox, directories);
+  const paths = isControl ? directories.map(({ path }) => path) : enterSandbox(options.sandbox, directories);
 
   if (outside !== undefined) {
     const [writable = "", readOnly = ""] = paths;
@@ -33,9 +31,9 @@ async function main(): Promise<void> {
     writeSync(1, JSON.stringify(tryAll(known, { writable, readOnly })));
   }
   if (syscall !== undefined) {
-    const [name, ...args]: [string, ...number[]] = JSON.parse(syscall);
+    const [name, ...args]: [string | number, ...number[]] = JSON.parse(syscall);
     try {
-      call(nameOf(name), ...args);
+      call(typeof name === "number" ? name : nameOf(name), ...args);
       writeSync(1, "called");
     } catch (error) {
       writeSync(1, error instanceof Error ? error.message : String(error));
