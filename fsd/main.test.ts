@@ -22,7 +22,7 @@ import { listenUnix } from "../lib/sys/unix-socket.js";
 import { Opcode } from "./fuse/constants.js";
 import { connectGuest } from "./testing/connect-guest.js";
 import { needsRoot } from "./testing/fixture.js";
-import { cstring, ROOT } from "./testing/test-guest.js";
+import { cstring, ROOT, TestGuest } from "./testing/test-guest.js";
 
 const main = fileURLToPath(new URL("main.ts", import.meta.url));
 
