@@ -10,6 +10,9 @@ export interface Flag extends OptionSyntax {
 
 const MIGRATION = "kata-fsd does not migrate: its state is handed on to a new daemon on the same host only";
 
+const USER_NAMESPACE =
+  "kata-fsd stays in the user namespace of its caller; --translate-uid and --translate-gid change ids without another one";
+
 /** The options by the sections of the usage text. All that virtiofsd 1.14 knows are here, if only to be refused. */
 export const SECTIONS = {
   "What is shared, and where": {
@@ -125,7 +128,7 @@ export const SECTIONS = {
   "The daemon's own safety and limits": {
     sandbox: {
       value: "MODE",
-      help: "namespace (preset): own mount, pid and network namespaces, with nothing but the directory in sight; chroot; none",
+      help: "namespace (preset): own mount, pid, network and IPC namespaces, with nothing but the directory in sight; chroot; none",
     },
     seccomp: {
       value: "ACTION",
@@ -135,11 +138,6 @@ export const SECTIONS = {
       value: "LIST",
       help: "capabilities that are kept besides, or not, the preset ones, such as +sys_admin:-mknod",
     },
-    "uid-map": {
-      value: "MAP",
-      help: "with --sandbox namespace: user ids of the daemon's user namespace, :ID:HOST ID:COUNT:; repeatable",
-    },
-    "gid-map": { value: "MAP", help: "the same for group ids" },
     "rlimit-nofile": {
       value: "N",
       help: "most descriptors that may be open; 0 leaves the limit as it is (preset: 1000000, or what the host allows)",
@@ -185,6 +183,8 @@ export const SECTIONS = {
     "migration-on-error": { value: "ACTION", refused: MIGRATION, help: "" },
     "migration-verify-handles": { refused: MIGRATION, help: "" },
     "migration-confirm-paths": { refused: MIGRATION, help: "" },
+    "uid-map": { value: "MAP", refused: USER_NAMESPACE, help: "" },
+    "gid-map": { value: "MAP", refused: USER_NAMESPACE, help: "" },
     daemonize: {
       refused: "start it in the background by the means of your shell or service manager",
       help: "",

@@ -1,37 +1,6 @@
 import { IdMap, type IdRange } from "../passthrough/id-map.js";
 import { OptionsError } from "./error.js";
 
-/** A line of /proc/PID/uid_map or gid_map: ids of the host as they are in the daemon's user namespace. */
-export interface NamespaceIdRange {
-  readonly namespaceId: number;
-  readonly hostId: number;
-  readonly count: number;
-}
-
-const ID_MAX = 0xffff_fffe;
-
-/**
- * The value of --uid-map or --gid-map: ":0:100000:65536:", the separator being whatever its first character is.
- * @throws OptionsError
- */
-export function parseNamespaceRange(name: string, text: string): NamespaceIdRange {
-  const separator = text.charAt(0);
-  const fields = text.endsWith(separator) ? text.slice(1, -1).split(separator) : [];
-  const [namespaceId, hostId, count, ...more] = fields.map(toId);
-  if (
-    namespaceId === undefined ||
-    hostId === undefined ||
-    count === undefined ||
-    more.length > 0 ||
-    !(namespaceId + count - 1 <= ID_MAX && hostId + count - 1 <= ID_MAX && count > 0)
-  ) {
-    throw new OptionsError(
-      `--${name}=${text}: :ID IN THE NAMESPACE:ID OF THE HOST:COUNT: is needed, such as :0:100000:65536:`,
-    );
-  }
-  return { namespaceId, hostId, count };
-}
-
 /**
  * The values of all --translate-uid, or of all --translate-gid.
  * @throws OptionsError

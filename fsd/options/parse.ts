@@ -2,7 +2,6 @@ import { type DeviceOptions, deviceOptions } from "./device-options.js";
 import { OptionsError } from "./error.js";
 import { FLAGS, type FlagName } from "./flags.js";
 import { type GivenOptions, parseArguments } from "./grammar.js";
-import { type NamespaceIdRange, parseNamespaceRange } from "./id-map.js";
 import { translateLegacyOptions } from "./legacy.js";
 import { oneOf, parseCount } from "./values.js";
 
@@ -21,9 +20,6 @@ export interface SandboxOptions {
   readonly seccomp: SeccompAction;
   /** In the order in which they were given. */
   readonly capabilities: readonly CapabilityChange[];
-  /** Without any, the user namespace stays the caller's where the caller is root, and has one id where not. */
-  readonly uidMap: readonly NamespaceIdRange[];
-  readonly gidMap: readonly NamespaceIdRange[];
 }
 
 export interface FsdOptions {
@@ -90,17 +86,10 @@ function parseGroup(argv: readonly string[]): Given {
 
 function sandboxOptions(given: Given): SandboxOptions {
   const mode = oneOf("sandbox", given.text("sandbox") ?? "namespace", SANDBOX_MODES);
-  const uidMap = given.all("uid-map").map((text) => parseNamespaceRange("uid-map", text));
-  const gidMap = given.all("gid-map").map((text) => parseNamespaceRange("gid-map", text));
-  if (mode !== "namespace" && uidMap.length + gidMap.length > 0) {
-    throw new OptionsError(`--sandbox=${mode}: --uid-map and --gid-map are for --sandbox=namespace`);
-  }
   return {
     mode,
     seccomp: oneOf("seccomp", given.text("seccomp") ?? "kill", SECCOMP_ACTIONS),
     capabilities: capabilityChanges(given.text("modcaps")),
-    uidMap,
-    gidMap,
   };
 }
 
