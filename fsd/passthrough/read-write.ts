@@ -25,6 +25,7 @@ import type { FuseRequest } from "../fuse/request.js";
 import type { FileSystem } from "./file-system.js";
 import { HandleKind } from "./handle-table.js";
 import type { Operation } from "./operation.js";
+import { dropRenamedCapability } from "./xattr.js";
 
 const ARGUMENTS = IN_HEADER_BYTES;
 const READ_IN_BYTES = 40;
@@ -121,6 +122,8 @@ export const write: Operation = (fs, request, reply) => {
   if (fd < 0) return -Errno.EBADF;
   const size = request.uint32(ARGUMENTS + 16);
   if (!request.has(WRITE_PAYLOAD + size)) return -Errno.EINVAL;
+  const dropped = dropRenamedCapability(fs, fd);
+  if (dropped < 0) return dropped;
   fs.credentials.keepSetIdBits((request.uint32(ARGUMENTS + 20) & FUSE_WRITE_KILL_SUIDGID) === 0);
   let done = 0;
   while (done < size) {

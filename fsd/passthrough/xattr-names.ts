@@ -7,6 +7,7 @@ import { overlayNames, volumeNames } from "../xattr-map/overlay-names.js";
 
 export const ACL_ACCESS = Buffer.from("system.posix_acl_access");
 const ACLS = [ACL_ACCESS, Buffer.from("system.posix_acl_default")];
+const CAPABILITY = Buffer.from("security.capability");
 const EVERYTHING = new Uint8Array(0);
 
 /** To a guest that does not check ACLs there must be none: what it shows as the group's permissions would be their mask. */
@@ -35,8 +36,11 @@ export function xattrMaps(rules: NameMap | undefined, hasOverlays: boolean): Xat
 export class XattrNames {
   /** Address of the host's name after {@link toHost} said that it passes or is renamed, good until the next call. */
   address = 0;
+  /** Address of the name that security.capability has on the host, if it is another one; 0 otherwise. */
+  readonly renamedCapability: number;
   readonly #overlayAddress: number;
   readonly #othersAddress: number;
+  readonly #capability: Uint8Array;
 
   constructor(
     private readonly state: FsdState,
@@ -44,6 +48,10 @@ export class XattrNames {
   ) {
     this.#overlayAddress = addressOf(maps.overlay.renamed);
     this.#othersAddress = addressOf(maps.others.renamed);
+    const { others } = maps;
+    const isRenamed = others.toHost(CAPABILITY, 0, CAPABILITY.length) === Verdict.renamed;
+    this.#capability = isRenamed ? others.renamed.slice(0, others.renamedLength + 1) : EVERYTHING;
+    this.renamedCapability = isRenamed ? addressOf(this.#capability) : 0;
   }
 
   /** What becomes of the guest's name: `length` bytes, and a NUL, at `offset` of the request. */

@@ -143,3 +143,24 @@ test("a guest that does not check ACLs sees none", { skip: needsRoot }, (t) => {
   assert.equal(get(guest, nodeId, "system.posix_acl_access", 100).error, "ENOTSUP");
   assert.equal(set(guest, nodeId, "system.posix_acl_access", acl).error, "ENOTSUP");
 });
+
+test("a write takes the capabilities from a file, whatever their name on the host", {
+  skip: needsRoot,
+}, (t) => {
+  for (const rules of [":map::user.vm.:", ":ok:all:::"]) {
+    const { dir, guest } = serveDirectory(t, { xattrMap: parseXattrMap(rules) });
+    const path = join(dir, "file");
+    writeFileSync(path, "content");
+    const { nodeId } = guest.lookup(ROOT, "file");
+    const capability = Buffer.from("0100000200200000000000000000000000000000", "hex");
+    assert.equal(set(guest, nodeId, "security.capability", capability).error, "");
+    assert.equal(set(guest, nodeId, "user.other", capability).error, "");
+    assert.equal(hostList(path).length, 2);
+    const fh = guest.open(nodeId, 2);
+    assert.deepEqual(guest.write(nodeId, fh, 0, Buffer.from("new")).error, "");
+    assert.equal(get(guest, nodeId, "security.capability", 100).error, "ENODATA", rules);
+    assert.equal(hostList(path).length, 1, rules);
+    assert.equal(guest.write(nodeId, fh, 0, Buffer.from("again")).error, "");
+    guest.release(nodeId, fh);
+  }
+});

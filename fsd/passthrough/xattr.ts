@@ -108,6 +108,7 @@ export function setAttribute(
   value: number,
   size: number,
 ): number {
+  if (nameLength > XATTR_NAME_MAX) return -Errno.ERANGE;
   const verdict = fs.xattrNames.toHost(request, nameOffset, nameLength, fs.policy(slot).isOverlay);
   const refused = refusal(verdict);
   if (refused < 0 || verdict === Verdict.forgotten) return refused;
@@ -116,6 +117,17 @@ export function setAttribute(
   if (path < 0) return path;
   const result = hostSetxattr(path, fs.xattrNames.address, value, size, 0);
   return result < 0 ? hostRefusal(fs, slot, verdict) : 0;
+}
+
+/**
+ * Takes the capabilities from a file that is written to, as the host does where they have their own name. The guest's kernel does not, when it
+ * caches nothing of the file. @param fd open for writing
+ */
+export function dropRenamedCapability(fs: FileSystem, fd: number): number {
+  const name = fs.xattrNames.renamedCapability;
+  if (name === 0 || hostRemovexattr(fs.procPath.path(fd), name) >= 0) return 0;
+  const errno = lastErrno();
+  return errno === Errno.ENODATA || errno === Errno.EOPNOTSUPP ? 0 : -errno;
 }
 
 /** The mark of a directory of an overlay: see overlay-marks.ts. */

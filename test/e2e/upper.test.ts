@@ -25,6 +25,8 @@ const SETXATTR = `${PERL} '($p, $n, $v) = @ARGV; $v = pack("H*", $v);
   syscall(${SYS_SETXATTR}, $p, $n, $v, length $v, 0) == 0 or print "setxattr $p $n: $!\\n"'`;
 /** cap_net_raw=ep, version 2. */
 const CAPABILITY = "0100000200200000000000000000000000000000";
+/** Version 2: user::rw-, user:1:r--, group::r--, mask::r--, other::---. */
+const ACL = "0200000001000600ffffffff020004000100000004000400ffffffff10000400ffffffff20000000ffffffff";
 /** open(2) with O_TMPFILE, write(2), and linkat(2) by /proc. */
 const LINK_NAMELESS_FILE = `${PERL} '$d = "."; $t = "had no name\\n"; $n = "linked";
   $fd = syscall(257, -100, $d, 020200002, 0640); syscall(1, $fd, $t, length $t); $p = "/proc/self/fd/$fd";
@@ -57,7 +59,8 @@ const CHANGES = `
   $b rm device; $b chown 12:34 own; $b chmod 4750 perm; $b touch -d @1000000000 times; $b chmod 700 capable; $b touch -d @1000000000 setid
   $b truncate -s 40M sparse; echo end >> sparse
   ${SETXATTR} times user.mine 31; ${SETXATTR} times user.lower 32; ${SETXATTR} kept-dir user.dir 33
-  ${SETXATTR} replaced security.capability ${CAPABILITY}
+  ${SETXATTR} replaced security.capability ${CAPABILITY}; ${SETXATTR} own system.posix_acl_access ${ACL}
+  ${SETXATTR} merged system.posix_acl_default ${ACL}; echo inherits > merged/inherits
   ${LINK_NAMELESS_FILE}
   $b find . | $b sort; $b find . -type f -exec $b md5sum {} + | $b sort -k 2
   $b stat -c '%n %A %u:%g %h %t:%T' * */* | $b grep -v ' d'; $b sync`;
@@ -169,6 +172,7 @@ describe("what a container writes", () => {
     assert.deepEqual(listing, expected);
     assert.ok(listing.some((line) => /^t\/replaced-dir .* trusted\.overlay\.opaque=79$/.test(line)));
     assert.ok(listing.includes("t/gone whiteout"));
+    assert.ok(listing.some((line) => /^t\/merged\/inherits .* system\.posix_acl_access=/.test(line)));
     assert.ok(lstatSync(join(upper, "t/sparse")).blocks < 1000, "holes stay holes");
     assert.deepEqual(await merged("kata"), await merged("runc"));
   });
