@@ -14,8 +14,8 @@ const SHARED_NAMES = ["security.capability", "system.posix_acl_access", "system.
 
 /**
  * Marks that tie a file to what the guest's overlay copied it from, by the numbers that inodes have in this guest. In the
- * next guest the same numbers mean other files: overlayfs would fail with EIO, or show another file's inode number. Without them
- * it only lets the inode number of a file change when the file is copied up and forgotten by the guest.
+ * next guest the same numbers mean other files, and overlayfs would give this one their inode numbers. Without the marks it only lets
+ * the inode number of a file change when the file has been copied up and the guest forgets it.
  */
 const FORGOTTEN = ["origin", "impure", "uuid"];
 
