@@ -17,6 +17,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { descriptorLimit } from "../../lib/sys/resource-limit.js";
 import { Opcode } from "../fuse/constants.js";
 import { needsRoot, serveDirectory } from "../testing/fixture.js";
 import { cstring, ROOT, type TestGuest, u32, u64 } from "../testing/test-guest.js";
@@ -67,7 +68,7 @@ for (const inodeFileHandles of ["never", "prefer"] as const) {
       const nodes = new Map<string, bigint>();
       mkdirSync(join(dir, "d"));
       const directory = guest.lookup(ROOT, "d").nodeId;
-      for (let index = 0; index < 3000; index++) {
+      for (let index = 0; index < 1500; index++) {
         // Names and handles are stored in two ways, by their length.
         const name = `f${index}${"x".repeat(index % 250)}`;
         writeFileSync(join(dir, "d", name), String(index));
@@ -332,6 +333,33 @@ test("mandatory file handles: a file system without them is not served", root, (
   );
   const { guest } = serveDirectory(t, { inodeFileHandles: "prefer", root: share });
   assert.equal(guest.lookup(ROOT, "file").attr.size, 5);
+});
+
+test("where only descriptors will do, there are so many and no more, and no entry is left out", root, (t) => {
+  const share = mountOverlay(t);
+  const limit = descriptorLimit();
+  const setLimit = (soft: number) =>
+    execFileSync("prlimit", [`--pid=${process.pid}`, `--nofile=${soft}:${limit.hard}`]);
+  t.after(() => setLimit(limit.soft));
+  setLimit(2048);
+  for (let index = 0; index < 400; index++) writeFileSync(join(share, `f${index}`), "");
+  const { guest, metrics } = serveDirectory(t, { root: share });
+  const before = readdirSync("/proc/self/fd").length;
+  const entries = guest.list(ROOT, 60_000, true).filter(({ name }) => name.startsWith("f"));
+  assert.equal(entries.length, 401);
+  const known = entries.filter(({ nodeId }) => nodeId !== 0n);
+  assert.ok(known.length > 200 && known.length < 300, `${known.length}`);
+  const opened = readdirSync("/proc/self/fd").length - before;
+  assert.equal(opened, known.length, "a descriptor of each, and those of the daemon itself are left alone");
+  const refused = entries.find(({ nodeId }) => nodeId === 0n)?.name ?? "";
+  for (let tries = 0; tries < 1000; tries++) {
+    assert.equal(guest.send(Opcode.LOOKUP, ROOT, [cstring(refused)]).error, "ENFILE");
+  }
+  assert.equal(readdirSync("/proc/self/fd").length - before, opened, "what is refused leaves nothing");
+  for (const { nodeId } of known) guest.forget(nodeId, 1n);
+  assert.equal(metrics.inodesLive, 0);
+  assert.equal(readdirSync("/proc/self/fd").length, before);
+  guest.getattr(guest.lookup(ROOT, refused).nodeId);
 });
 
 /** An overlay, which has no handles that can be opened unless it was mounted for that. */
