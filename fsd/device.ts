@@ -1,15 +1,19 @@
 import { drainEventfd } from "../lib/sys/eventfd.js";
 import { VhostUserBackend, type VhostUserEvents } from "../lib/vhost-user/backend.js";
 import { BackendChannel, type ServeWhile } from "../lib/vhost-user/backend-channel.js";
+import type { SegmentList } from "../lib/virtio/segment-list.js";
 import { type SplitVirtqueue, VirtqueueError } from "../lib/virtio/split-virtqueue.js";
 import type { EventQueue } from "./events/event-queue.js";
 import type { HostWatcher } from "./events/host-watcher.js";
-import { createFuseServer, type FsdLog, type FuseServer } from "./fuse/server.js";
+import { createFuseServer, type FsdLog, type FuseServer, type WaitingQueues } from "./fuse/server.js";
 import { createFsdMetrics, type DeviceMetricsReport, reportDeviceMetrics } from "./metrics.js";
 import { type DeviceOptions, deviceName } from "./options/device-options.js";
 import { MarkBrokerSocket } from "./passthrough/mark-broker.js";
 import { virtioFsConfig, virtioFsQueues } from "./virtio-fs-config.js";
 
+/** How often requests that wait for a lock are tried again: soon at first, then less and less. */
+const RETRY_MIN_MS = 1;
+const RETRY_MAX_MS = 32;
 const NO_CONFIG = new Uint8Array(0);
 
 /** One virtio-fs device with its FUSE server, on one connection of a front end. */
@@ -21,6 +25,11 @@ export class FsDevice implements VhostUserEvents {
   readonly #metrics = createFsdMetrics();
   /** A map serves the front end in the midst of a request: what the session lives on goes away only after it. */
   #isServing = false;
+  #retryMs = RETRY_MIN_MS;
+  readonly #waitingQueues: WaitingQueues = {
+    isRunning: (index) => this.backend.queue(index) !== undefined,
+    answer: (index, head, write) => this.#answerWaiting(index, head, write),
+  };
   #watcher: HostWatcher | null = null;
   #needsReset = false;
   #isClosed = false;
@@ -79,6 +88,9 @@ export class FsDevice implements VhostUserEvents {
     this.#isServing = true;
     try {
       this.#serveQueues();
+      this.#retryMs = RETRY_MIN_MS;
+      // A lock that was given back may be what another request waits for.
+      if (this.#server.waiting > 0) this.#server.serveWaiting(this.#waitingQueues);
     } finally {
       this.#isServing = false;
       // What the guest changed is told from what others change by the time at which inotify is read.
@@ -86,6 +98,19 @@ export class FsDevice implements VhostUserEvents {
       memory.release();
       this.#settle();
     }
+  }
+
+  /** After how long {@link retryWaiting} is to be called, or -1. */
+  get retryAfterMs(): number {
+    return this.#isClosed || this.#server.waiting === 0 ? -1 : this.#retryMs;
+  }
+
+  /** Tries again what waits for locks of others on the host. */
+  retryWaiting(): void {
+    if (this.retryAfterMs < 0) return;
+    const retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS);
+    this.serve();
+    this.#retryMs = retryMs;
   }
 
   #serveQueues(): void {
@@ -159,11 +184,27 @@ export class FsDevice implements VhostUserEvents {
     if (this.#isClosed) this.#server.close();
   }
 
+  #answerWaiting(index: number, head: number, write: (writable: SegmentList) => number): void {
+    const queue = this.backend.queue(index);
+    if (queue === undefined) return;
+    try {
+      queue.resume(head);
+      this.backend.complete(index, queue, head, write(queue.writable));
+    } catch (error) {
+      if (!(error instanceof VirtqueueError)) throw error;
+      this.backend.breakQueue(index, error);
+    }
+  }
+
   #serveQueue(index: number, queue: SplitVirtqueue): void {
     queue.suppressNotifications();
     do {
       for (let head = queue.next(); head >= 0; head = queue.next()) {
         const written = this.#server.handle(index, head, queue.readable, queue.writable);
+        if (written < 0) {
+          queue.defer();
+          continue;
+        }
         // A map serves the front end meanwhile, which may have stopped the queue.
         if (!this.backend.complete(index, queue, head, written)) return;
         if (this.backend.queue(index) !== queue) return;

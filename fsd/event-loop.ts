@@ -66,7 +66,8 @@ export class EventLoop {
       const connected = this.#slots.filter((slot) => slot.device !== undefined).length;
       if (this.#hadFrontEnd && connected === 0) return "ended";
       this.#hadFrontEnd ||= connected > 0;
-      const timeoutMs = this.#follower?.isBehind === true ? EVENTS_RETRY_MS : -1;
+      for (const { device } of this.#slots) device?.retryWaiting();
+      const timeoutMs = this.#timeoutMs();
       if (!this.#spin() && this.#poll(this.interruptFd, timeoutMs)) return "interrupted";
       for (const { device } of this.#slots) device?.serve();
       if (this.#follower?.flush() === false) this.#unfollow();
@@ -82,6 +83,16 @@ export class EventLoop {
     const { metricsFd, eventsFd } = this.services;
     if (metricsFd >= 0) close(metricsFd);
     if (eventsFd >= 0) close(eventsFd);
+  }
+
+  /** How long poll(2) may sleep: -1 for as long as nothing happens. */
+  #timeoutMs(): number {
+    let timeoutMs = this.#follower?.isBehind === true ? EVENTS_RETRY_MS : -1;
+    for (const { device } of this.#slots) {
+      const retryMs = device?.retryAfterMs ?? -1;
+      if (retryMs >= 0 && (timeoutMs < 0 || retryMs < timeoutMs)) timeoutMs = retryMs;
+    }
+    return timeoutMs;
   }
 
   /** Looks for requests without sleeping. @returns whether there are any */

@@ -19,6 +19,10 @@ export interface FsdState {
   readonly inodeBuckets: Int32Array;
   readonly handles: DataView;
   readonly mounts: DataView;
+  /** Owners of POSIX locks; the locks are the host's, of the descriptors in here. */
+  readonly lockOwners: DataView;
+  /** Requests for locks that were taken and not answered. */
+  readonly waiters: DataView;
   /** File systems by st_dev; the index makes inode numbers unique. */
   readonly devices: DataView;
   /** One record for each 2 MiB range of the DAX window. */
@@ -30,6 +34,8 @@ export interface StateLimits {
   readonly openInodes: number;
   readonly handles: number;
   readonly mounts: number;
+  readonly lockOwners: number;
+  readonly waiters: number;
   readonly devices: number;
   readonly daxRanges: number;
 }
@@ -53,6 +59,11 @@ export const SESSION = {
   inodesKept: 36,
   /** Where the search for a descriptor to close goes on in `openInodes`. */
   openInodesHand: 40,
+  /** Live records of `lockOwners`, and one more than the highest that was ever used. */
+  lockOwners: 44,
+  lockOwnersUsed: 48,
+  /** Live records of `waiters`. */
+  waiters: 52,
 } as const;
 
 /** One inode that the guest knows. The slot number is the low half of its node id. Slot 0 is unused, slot 1 the root. */
@@ -162,6 +173,29 @@ export const MOUNT = {
   fdPlusOne: 20,
 } as const;
 
+/** An owner of POSIX locks on an inode. Record 0 is unused. */
+export const LOCK_OWNER = {
+  bytes: 24,
+  /** The inode, 0 in a free record. */
+  slot: 0,
+  fd: 4,
+  ownerLow: 8,
+  ownerHigh: 12,
+  /** The guest's process that asked last. */
+  pid: 16,
+} as const;
+
+/** A request that waits for a lock. */
+export const WAITER = {
+  bytes: 96,
+  /** The virtqueue that it came by, plus one; 0 in a free record. */
+  queuePlusOne: 0,
+  /** Its first descriptor. */
+  head: 4,
+  /** struct fuse_in_header and struct fuse_lk_in. */
+  request: 8,
+} as const;
+
 export const DEVICE = { bytes: 8, major: 0, minor: 4 } as const;
 
 /** What is mapped at one range of the window. */
@@ -193,6 +227,8 @@ export function createFsdState(limits: StateLimits): FsdState {
     inodeBuckets: new Int32Array(new SharedArrayBuffer(buckets * 4)),
     handles: view(limits.handles * HANDLE.bytes),
     mounts: view(limits.mounts * MOUNT.bytes),
+    lockOwners: view(limits.lockOwners * LOCK_OWNER.bytes),
+    waiters: view(limits.waiters * WAITER.bytes),
     devices: view(limits.devices * DEVICE.bytes),
     daxRanges: view(limits.daxRanges * DAX_RANGE.bytes),
   };

@@ -57,20 +57,31 @@ export class FuseRequest {
       this.opcode = 0;
       return -Errno.EINVAL;
     }
-    const view = this.view;
-    const length = view.getUint32(0, true);
+    this.#readHeader();
+    const { length } = this;
+    if (length < IN_HEADER_BYTES || length > available) return -Errno.EINVAL;
+    if (this.opcode === Opcode.WRITE || this.opcode === Opcode.BATCH_FORGET) return 0;
+    if (length > CAPACITY_BYTES) return -Errno.E2BIG;
+    if (length > copied) copied += readable.copyIn(copied, this.bytes, copied, length - copied);
+    return copied < length ? -Errno.EINVAL : 0;
+  }
+
+  #readHeader(): void {
+    const { view } = this;
+    this.length = view.getUint32(0, true);
     this.opcode = view.getUint32(4, true);
     this.nodeIdLow = view.getUint32(16, true);
     this.nodeIdHigh = view.getUint32(20, true);
     this.uid = view.getUint32(24, true);
     this.gid = view.getUint32(28, true);
     this.pid = view.getUint32(32, true);
-    this.length = length;
-    if (length < IN_HEADER_BYTES || length > available) return -Errno.EINVAL;
-    if (this.opcode === Opcode.WRITE || this.opcode === Opcode.BATCH_FORGET) return 0;
-    if (length > CAPACITY_BYTES) return -Errno.E2BIG;
-    if (length > copied) copied += readable.copyIn(copied, this.bytes, copied, length - copied);
-    return copied < length ? -Errno.EINVAL : 0;
+  }
+
+  /** Takes up a request again from a copy of its header and arguments. */
+  loadCopy(copy: Uint8Array): void {
+    this.bytes.set(copy);
+    this.#readHeader();
+    this.length = copy.byteLength;
   }
 
   /** Whether the request reaches to `end`, counted from its start. */

@@ -7,7 +7,7 @@ import type { FsdMetrics } from "../metrics.js";
 import { FileSystem } from "../passthrough/file-system.js";
 import { batchForget, forget } from "../passthrough/lookup.js";
 import type { MarkBroker } from "../passthrough/mark-broker.js";
-import type { Operation } from "../passthrough/operation.js";
+import { ANSWERED_LATER, type Operation } from "../passthrough/operation.js";
 import { operations } from "../passthrough/operations.js";
 import { noteOwnChange } from "../passthrough/own-change.js";
 import { ReplayDesk } from "../passthrough/replay.js";
@@ -56,10 +56,21 @@ export interface FuseServer extends RequestHandler {
    */
   followHost(device: string, queue: EventQueue): HostWatcher | null;
   unfollowHost(): void;
+  /** Requests that wait for locks. */
+  readonly waiting: number;
+  /** Serves those that need not wait any more. */
+  serveWaiting(queues: WaitingQueues): void;
   /** The device was reset or its front end went away: every handle, inode and map of the session is dropped. */
   reset(): void;
   /** Ends the server: like {@link reset}, and the root is closed as well. */
   close(): void;
+}
+
+/** Where requests come from that {@link RequestHandler.handle} kept. */
+export interface WaitingQueues {
+  isRunning(queueIndex: number): boolean;
+  /** Lets `write` put the answer to the request into its place, and gives the request back with the bytes that `write` returns. */
+  answer(queueIndex: number, head: number, write: (writable: SegmentList) => number): void;
 }
 
 /**
@@ -113,8 +124,9 @@ class FuseServerImpl implements FuseServer {
     this.#replays = this.#fs.exports.some(({ isShared }) => isShared) ? new ReplayDesk() : null;
     this.#wishes = {
       ...options,
-      posixLock: false,
-      flock: false,
+      // Nobody writes to what is static: locks on it mean something to this guest alone.
+      posixLock: options.posixLock && !this.#fs.isStatic,
+      flock: options.flock && !this.#fs.isStatic,
       hasWindow: this.#fs.dax !== null,
       perFileDax: options.dax === "inode",
       // What is not to be remembered need not be sent.
@@ -130,7 +142,7 @@ class FuseServerImpl implements FuseServer {
     );
   }
 
-  handle(_queueIndex: number, _head: number, readable: SegmentList, writable: SegmentList): number {
+  handle(queueIndex: number, head: number, readable: SegmentList, writable: SegmentList): number {
     const request = this.#request;
     let result = request.load(readable, writable);
     const opcode = request.opcode;
@@ -143,8 +155,29 @@ class FuseServerImpl implements FuseServer {
     // Without a header there is nothing to answer to, and without room nothing to answer into.
     if (readable.byteLength < IN_HEADER_BYTES || writable.byteLength < OUT_HEADER_BYTES) return 0;
     if (result === 0) result = this.#serve(opcode);
+    if (result === ANSWERED_LATER) {
+      if (this.#fs.waiters.add(request, queueIndex, head)) return -1;
+      result = -Errno.ENOLCK;
+    }
     this.#log.trace?.(`${opcodeName(opcode)} of node ${request.nodeIdLow}: ${result}`);
     return this.#answer(result, writable);
+  }
+
+  get waiting(): number {
+    return this.#fs.waiters.count;
+  }
+
+  serveWaiting(queues: WaitingQueues): void {
+    const { waiters } = this.#fs;
+    for (let index = 0; index < waiters.capacity && waiters.count > 0; index++) {
+      if (!waiters.isWaiting(index) || !queues.isRunning(waiters.queueIndex(index))) continue;
+      waiters.load(index, this.#request);
+      const result = this.#serve(this.#request.opcode);
+      if (result === ANSWERED_LATER) continue;
+      const [queueIndex, head] = [waiters.queueIndex(index), waiters.head(index)];
+      waiters.remove(index);
+      queues.answer(queueIndex, head, (writable) => this.#answer(result, writable));
+    }
   }
 
   followHost(device: string, queue: EventQueue): HostWatcher | null {

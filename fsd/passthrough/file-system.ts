@@ -43,6 +43,8 @@ import type { NameSource } from "./inode-locators.js";
 import { guestInodeHigh } from "./inode-number.js";
 import { InodeStore } from "./inode-store.js";
 import { InodeFlag, type InodeTable, ROOT_SLOT } from "./inode-table.js";
+import { LockTable } from "./lock-table.js";
+import { LockWaiters } from "./lock-waiters.js";
 import type { MarkBroker } from "./mark-broker.js";
 import { MountFlag, type MountTable } from "./mount-table.js";
 import { OverlayMarks } from "./overlay-marks.js";
@@ -80,6 +82,10 @@ const KEPT_INODES_MAX = 1 << 18;
 const HANDLES_MAX = 1 << 16;
 const MOUNTS_MAX = 4096;
 const DEVICES_MAX = 4096;
+/** Each has a descriptor. */
+const LOCK_OWNERS_MAX = 1024;
+/** Fewer than a virtqueue has descriptors: the request that gives a lock back needs one, too. */
+const WAITERS_MAX = 64;
 /** Of struct fuse_statx, without what is spare at its end; and the fields that guests know. */
 const FUSE_STATX_BYTES = 144;
 const STATX_MASK = 0xfff;
@@ -95,6 +101,8 @@ export class FileSystem {
   readonly state: FsdState;
   readonly inodes: InodeTable;
   readonly handles: HandleTable;
+  readonly locks: LockTable;
+  readonly waiters: LockWaiters;
   readonly mounts: MountTable;
   readonly exports: ExportTree;
   readonly dax: DaxWindow | null;
@@ -131,9 +139,13 @@ export class FileSystem {
       handles: Math.min(HANDLES_MAX, Math.floor(descriptors * 0.15)),
       mounts: MOUNTS_MAX,
       devices: DEVICES_MAX,
+      lockOwners: Math.min(LOCK_OWNERS_MAX, Math.floor(descriptors * 0.04)),
+      waiters: WAITERS_MAX,
       daxRanges: options.window === null ? 0 : Math.floor(options.window.lengthBytes / DAX_RANGE_BYTES),
     });
     this.handles = new HandleTable(this.state);
+    this.locks = new LockTable(this.state);
+    this.waiters = new LockWaiters(this.state);
     this.metrics = options.metrics;
     this.openFlagsPassed = (options.allowDirectIo ? O_DIRECT : 0) | (options.preserveNoatime ? O_NOATIME : 0);
     this.uids = options.uids;
@@ -177,6 +189,8 @@ export class FileSystem {
     for (let slot = 1; slot < this.handles.used; slot++) {
       if (this.handles.fd(slot) >= 0) this.closeHandle(slot);
     }
+    this.waiters.clear();
+    this.locks.clear();
     this.readDescriptors.dropAll();
     this.#store.clear();
     this.dax?.reset();

@@ -24,6 +24,7 @@ import {
 import {
   ENTRY_OUT_BYTES,
   FOPEN_KEEP_CACHE,
+  FOPEN_NOFLUSH,
   FUSE_NO_OPEN_SUPPORT,
   FUSE_NO_OPENDIR_SUPPORT,
   FUSE_OPEN_KILL_SUIDGID,
@@ -112,8 +113,10 @@ export const open: Operation = (fs, request, reply) => {
   const kill = (request.uint32(ARGUMENTS + 4) & FUSE_OPEN_KILL_SUIDGID) !== 0;
   const fd = openFile(fs, slot, request.uint32(ARGUMENTS), !kill);
   if (fd < 0) return fd;
-  const { openFlags, keepsUnchangedFiles } = fs.policy(slot);
-  const flags = keepUnchanged(fs, slot, openFlags, keepsUnchangedFiles);
+  const { openFlags, keepsUnchangedFiles, isImmutable } = fs.policy(slot);
+  // Where nobody ever writes, read locks are in nobody's way, and FLUSH has nothing to do.
+  const noFlush = isImmutable ? FOPEN_NOFLUSH : 0;
+  const flags = keepUnchanged(fs, slot, openFlags | noFlush, keepsUnchangedFiles);
   const result = writeHandle(fs, reply, OUT_HEADER_BYTES, fd, slot, HandleKind.file, flags);
   return result < 0 ? result : OPEN_OUT_BYTES;
 };

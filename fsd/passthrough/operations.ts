@@ -1,9 +1,9 @@
-import { Errno } from "../../lib/sys/errno.js";
 import { Opcode } from "../fuse/constants.js";
 import { setattr } from "./attributes.js";
 import { removemapping, setupmapping } from "./dax.js";
 import { readdir, readdirplus } from "./directory.js";
 import { ioctl } from "./ioctl.js";
+import { flush, getlk, setlk, setlkw } from "./locks.js";
 import { getattr, lookup } from "./lookup.js";
 import { link, mkdir, mknod, readlink, rename, rename2, rmdir, symlink, unlink } from "./names.js";
 import { create, open, opendir, release, releasedir, tmpfile } from "./open.js";
@@ -12,12 +12,6 @@ import { copyFileRangeOperation, fallocate, fsync, fsyncdir, lseek, read, write 
 import { statx } from "./statx.js";
 import { access, statfs, syncfs } from "./volume.js";
 import { getxattr, listxattr, removexattr, setxattr } from "./xattr.js";
-
-/**
- * The guest sends FLUSH at each close(2), after it has written back its dirty pages. There is nothing to do on the host; this answer
- * makes the guest's kernel take it as success and never send it again, which saves a round trip at every close.
- */
-const flush: Operation = () => -Errno.ENOSYS;
 
 /** What serves each opcode; opcodes that are not here are answered with ENOSYS. */
 export const operations: Readonly<Record<number, Operation>> = {
@@ -47,6 +41,9 @@ export const operations: Readonly<Record<number, Operation>> = {
   [Opcode.READDIR]: readdir,
   [Opcode.RELEASEDIR]: releasedir,
   [Opcode.FSYNCDIR]: fsyncdir,
+  [Opcode.GETLK]: getlk,
+  [Opcode.SETLK]: setlk,
+  [Opcode.SETLKW]: setlkw,
   [Opcode.ACCESS]: access,
   [Opcode.CREATE]: create,
   [Opcode.FALLOCATE]: fallocate,

@@ -126,14 +126,14 @@ test("COPY_FILE_RANGE copies between files of the guest", (t) => {
   assert.equal(readFileSync(join(dir, "to"), "latin1"), "\x0023456");
 });
 
-test("FSYNC, FSYNCDIR, SYNCFS succeed, FLUSH is never to be sent again", (t) => {
+test("FSYNC, FSYNCDIR, SYNCFS and FLUSH succeed", (t) => {
   const { guest } = serveDirectory(t);
   const { entry, fh } = guest.create(ROOT, "file", O_RDWR, 0o600);
   guest.call(Opcode.FSYNC, entry.nodeId, [u64(fh), u32(1, 0)]);
   guest.call(Opcode.FSYNC, entry.nodeId, [u64(fh), u32(0, 0)]);
   guest.call(Opcode.FSYNCDIR, ROOT, [u64(guest.opendir(ROOT)), u32(0, 0)]);
   guest.call(Opcode.SYNCFS, ROOT, [u64(0n)]);
-  assert.equal(guest.send(Opcode.FLUSH, entry.nodeId, [u64(fh, 0n, 0n)]).error, "ENOSYS");
+  guest.call(Opcode.FLUSH, entry.nodeId, [u64(fh, 0n, 0n)]);
 });
 
 test("writes that ask for it take away set-user-ID bits, others keep them", { skip: needsRoot }, (t) => {

@@ -126,6 +126,21 @@ export class SplitVirtqueue {
     this.#unfinished--;
   }
 
+  /** Leaves the request that {@link next} took with the device, which answers it after others: see {@link resume}. */
+  defer(): void {
+    this.#unfinished--;
+  }
+
+  /**
+   * Takes up a request that was deferred, on this queue or on the one before it in the same memory, to be given to {@link complete}.
+   * Its segments are read anew.
+   * @throws VirtqueueError
+   */
+  resume(head: number): void {
+    this.#walk(head);
+    this.#unfinished++;
+  }
+
   /** Undoes the last {@link next}: the request is taken again later. */
   putBack(): void {
     this.state.lastAvail = (this.state.lastAvail - 1) & 0xffff;
