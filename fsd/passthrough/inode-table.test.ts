@@ -14,7 +14,16 @@ import { InodeLocators } from "./inode-locators.js";
 import { InodeTable } from "./inode-table.js";
 
 function smallState(inodes: number): FsdState {
-  return createFsdState({ inodes, openInodes: 16, handles: 16, mounts: 16, devices: 16, daxRanges: 0 });
+  return createFsdState({
+    inodes,
+    openInodes: 16,
+    handles: 16,
+    mounts: 16,
+    devices: 16,
+    daxRanges: 0,
+    lockOwners: 1,
+    waiters: 0,
+  });
 }
 
 /** What a real directory looks like. */
