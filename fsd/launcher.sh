@@ -92,4 +92,9 @@ done
 
 [ "$sandbox" = none ] && exec "$node" "$fsd" "$@"
 export KATA_FSD_BOUNDING
-KATA_FSD_STAGE=outer exec unshare --pid -- "$program" "$@"
+while read -r key uid _; do
+  [ "$key" = Uid: ] && break
+done </proc/self/status
+[ "$uid" = 0 ] && KATA_FSD_STAGE=outer exec unshare --pid -- "$program" "$@"
+# Who is not root has the privileges that this takes in a user namespace of its own, and nobody's files but its own.
+KATA_FSD_STAGE=outer exec unshare --user --map-current-user --keep-caps --pid -- "$program" "$@"

@@ -1,7 +1,16 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { after, describe, it, type TestContext } from "node:test";
@@ -18,6 +27,9 @@ const KEPT = capabilityMask([
   ...(["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETGID", "SETUID", "MKNOD", "SETFCAP"] as const),
 ]);
 const SIGSYS = 31;
+/** Some user who is not root. */
+const USER = 12_345;
+const AS_USER = ["setpriv", `--reuid=${USER}`, `--regid=${USER}`, "--clear-groups", "--inh-caps=-all", "--"];
 const SECCOMP_MODE_FILTER = "2";
 
 interface Running {
@@ -33,13 +45,19 @@ describe("the daemon as its launcher starts it", { skip: needsRoot }, () => {
   let count = 0;
   after(() => program.remove());
 
-  async function start(t: TestContext, args: readonly string[] = []): Promise<Running> {
+  async function start(
+    t: TestContext,
+    args: readonly string[] = [],
+    prefix: readonly string[] = [],
+  ): Promise<Running> {
     const directory = join(program.directory, String(count++));
     const shared = join(directory, "shared");
     mkdirSync(shared, { recursive: true });
     writeFileSync(join(shared, "file"), "content");
     const socket = join(directory, "fs.sock");
-    const launcher = program.start(["--socket-path", socket, "--shared-dir", shared, ...args]);
+    if (prefix.length > 0)
+      for (const path of [directory, shared, join(shared, "file")]) chownSync(path, USER, USER);
+    const launcher = program.start(["--socket-path", socket, "--shared-dir", shared, ...args], { prefix });
     t.after(() => launcher.kill("SIGKILL"));
     let said = "";
     for await (const chunk of launcher.stderr?.iterator({ destroyOnReturn: false }) ?? []) {
@@ -129,6 +147,25 @@ describe("the daemon as its launcher starts it", { skip: needsRoot }, () => {
     assert.ok(!existsSync(metrics));
   });
 
+  it("serves a guest with the rights of a user who is not root, in a user namespace", async (t) => {
+    const { pid, launcher, socket, shared } = await start(t, [], AS_USER);
+    assert.notEqual(readlinkSync(`/proc/${pid}/ns/user`), readlinkSync("/proc/self/ns/user"));
+    assert.equal(
+      readFileSync(`/proc/${pid}/uid_map`, "utf8").trim().split(/\s+/).join(" "),
+      `${USER} ${USER} 1`,
+    );
+    const { frontEnd, guest } = connectGuest(socket);
+    guest.call(Opcode.MKDIR, ROOT, [u32(0o755, 0), cstring("directory")]);
+    assert.equal(statSync(join(shared, "directory")).uid, USER);
+    assert.equal(
+      guest.send(Opcode.MKNOD, ROOT, [u32(0o020600, 0x103, 0, 0), cstring("device")]).error,
+      "EPERM",
+    );
+    const exit = once(launcher, "exit");
+    frontEnd.close();
+    assert.deepEqual(await exit, [0, null]);
+  });
+
   it("serves a guest in a chroot", async (t) => {
     const { launcher, socket, shared } = await start(t, ["--sandbox", "chroot", "--xattr"]);
     const { frontEnd, guest } = connectGuest(socket);
@@ -194,8 +231,21 @@ describe("the daemon as its launcher starts it", { skip: needsRoot }, () => {
   });
 
   it("refuses what is not possible, in one line", () => {
+    const theirs = join(program.directory, "theirs");
+    mkdirSync(theirs);
+    chownSync(theirs, USER, USER);
     const args = ["--socket-path", join(program.directory, "no.sock"), "--shared-dir", program.directory];
     const cases: [string[], string[], RegExp][] = [
+      [
+        [],
+        ["--uid-map", ":0:100000:65536:"],
+        /^kata-fsd: error: --uid-map, --gid-map: not supported\. [^\n]+\n$/,
+      ],
+      [
+        AS_USER,
+        ["--sandbox", "chroot", "--socket-path", join(theirs, "s")],
+        /^kata-fsd: error: chroot [^\n]+: EPERM\n$/,
+      ],
       [[], ["--modcaps", "+fly"], /^kata-fsd: error: --modcaps: there is no capability FLY\n$/],
       [
         [],

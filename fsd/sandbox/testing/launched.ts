@@ -8,12 +8,12 @@ import {
 import {
   chmodSync,
   copyFileSync,
+  cpSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
-  symlinkSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -21,6 +21,8 @@ import { fileURLToPath } from "node:url";
 import { buildSync } from "esbuild";
 
 const PROJECT = fileURLToPath(new URL("../../../", import.meta.url));
+/** The native modules of koffi, all that a bundle takes from there. */
+const KOFFI = "node_modules/@koromix";
 const TIME_LIMIT_MS = 30_000;
 
 export interface RunOptions {
@@ -42,7 +44,9 @@ export class LaunchedProgram {
     mkdirSync(join(this.directory, "bin"));
     copyFileSync(join(PROJECT, "fsd/launcher.sh"), this.launcher);
     chmodSync(this.launcher, 0o755);
-    symlinkSync(join(PROJECT, "node_modules"), join(this.directory, "node_modules"));
+    // Other users have no way into every project folder.
+    chmodSync(this.directory, 0o755);
+    cpSync(join(PROJECT, KOFFI), join(this.directory, KOFFI), { recursive: true });
     buildSync({
       entryPoints: [join(PROJECT, entry)],
       outfile: join(this.directory, "fsd.cjs"),
