@@ -133,3 +133,17 @@ test("a directory whose share is still mounted is not removed", options, (t) => 
   assert.throws(() => removeDirectory(layout), { code: "EBUSY" });
   assert.equal(readFileSync(join(host, "file"), "utf8"), "of the host");
 });
+
+test("what the broker of marks holds open of a container goes with it", options, (t) => {
+  const { host, share } = fixture(t);
+  const descriptors = () => readdirSync("/proc/self/fd").length;
+  const before = descriptors();
+  share.add({ ...BIND, source: host, path: "c1/lower/0", readOnly: true, isOverlay: true });
+  share.add({ ...BIND, source: host, path: "c1/upper", isOverlay: true });
+  share.add({ ...BIND, source: host, path: "c2/upper", isOverlay: true });
+  assert.equal(descriptors(), before + 3);
+  share.remove("c1");
+  assert.equal(descriptors(), before + 1);
+  share.destroy();
+  assert.equal(descriptors(), before);
+});
