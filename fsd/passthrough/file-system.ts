@@ -180,7 +180,10 @@ export class FileSystem {
         ? options.root
         : openSync(options.root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     const result = this.#store.enterRoot(rootFd, ROOT_ZONE);
-    if (result < 0) throw SysError.fromErrno(-result, "open_by_handle_at", String(options.root));
+    if (result < 0) {
+      this.procPath.close();
+      throw SysError.fromErrno(-result, "open_by_handle_at", String(options.root));
+    }
   }
 
   /** Drops all that the guest holds but the root. */

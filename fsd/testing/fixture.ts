@@ -31,6 +31,8 @@ export function serveDirectory(
   const errors: string[] = [];
   const ignore = () => {};
   const log: FsdLog = { debug: ignore, info: ignore, warn: ignore, error: (message) => errors.push(message) };
+  // After what `prepare` has registered: a mount goes before the directory that it is in.
+  t.after(() => rmSync(outside, { recursive: true, force: true }));
   const server = createFuseServer({
     ...PRESET_SHARE_POLICY,
     xattr: true,
@@ -42,10 +44,7 @@ export function serveDirectory(
     log,
     ...options,
   });
-  t.after(() => {
-    server.close();
-    rmSync(outside, { recursive: true, force: true });
-  });
+  t.after(() => server.close());
   const guest = new TestGuest(server);
   guest.init();
   return { dir, outside, guest, server, metrics, errors };
