@@ -160,6 +160,8 @@ export class VsockHost implements StreamOutput {
       this.#writeHeader(target, control, 0);
       return HEADER_BYTES;
     }
+    // A guest whose buffer has room for a header alone gets no payload, and its streams would take turns for ever.
+    if (target.byteLength <= HEADER_BYTES) return 0;
     for (const stream of this.#ready) {
       // A stream whose payload is not all sent goes to the end of the row.
       this.#ready.delete(stream);

@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { before, test } from "node:test";
+import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { install } from "../component.js";
@@ -45,8 +45,9 @@ before(async () => {
   await writeFile(file, "contents");
   const quiet = { step: () => ({ update() {}, done() {} }) };
   await install(await shmemPreloadComponent(join(directory, "lib"), join(here, "shmem-preload.c")), quiet);
-  return () => rm(directory, { recursive: true });
 });
+
+after(() => rm(directory, { recursive: true, force: true }));
 
 const O_RDONLY = 0;
 const O_RDWR = 2;
