@@ -158,6 +158,19 @@ describe("VsockHost", () => {
     assert.equal(take()?.header.op, VsockOp.RST);
   });
 
+  it("ends a connection whose guest sends after it has shut down", async () => {
+    const { give, take, accepted } = rig();
+    give({ op: VsockOp.REQUEST });
+    take();
+    const [stream] = accepted;
+    assert.ok(stream);
+    const failed = new Promise((resolve) => stream.on("error", resolve));
+    give({ op: VsockOp.SHUTDOWN, flags: SHUTDOWN_SEND });
+    give({ op: VsockOp.RW }, Buffer.from("more"));
+    assert.match(String(await failed), /EPROTO.*said that it would not/);
+    assert.equal(take()?.header.op, VsockOp.RST);
+  });
+
   it("sends nothing into a buffer with room for a header alone, and does not hang of it", () => {
     const { give, take, accepted } = rig();
     give({ op: VsockOp.REQUEST });

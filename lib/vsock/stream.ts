@@ -114,6 +114,12 @@ export class VsockStream extends Duplex {
 
   /** Payload of the peer. */
   receive(payload: Buffer): void {
+    if ((this.#peerShutdown & SHUTDOWN_SEND) !== 0) {
+      this.destroy(
+        new VsockError("EPROTO", `port ${this.peerPort} sent after it had said that it would not`),
+      );
+      return;
+    }
     if (this.readableLength + payload.length > BUF_ALLOC_BYTES) {
       this.destroy(new VsockError("EPROTO", `port ${this.peerPort} sent more than it was given room for`));
       return;
