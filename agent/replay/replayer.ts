@@ -13,7 +13,7 @@ import {
 import { encodeReplay, REPLAY_NAME, REPLAY_XATTR, ReplayKind } from "../../proto/replay.js";
 import { hasErrno } from "../error.js";
 import { log } from "../log.js";
-import { makeNode, openBelow, setAttribute, touch } from "../sys/replay-calls.js";
+import { makeNode, openBelow, setAttribute, statFresh, touch } from "../sys/replay-calls.js";
 import { Watches } from "./watches.js";
 
 const { O_DIRECTORY, O_NOFOLLOW, O_WRONLY, S_IFDIR, S_IFLNK, S_IFREG } = constants;
@@ -29,6 +29,8 @@ export interface Event {
   readonly name: Buffer;
   readonly oldName: Buffer;
   readonly type: number;
+  /** Whether the kernel may remember what was there before. */
+  readonly isKept: boolean;
 }
 
 export interface Outcome {
@@ -48,7 +50,8 @@ export interface Outcome {
  */
 export function replayEvents(share: string, events: readonly Event[]): Outcome {
   const watches = Watches.read();
-  if (watches.isEmpty) return { unwatched: events.length, replayed: 0, failed: 0 };
+  if (watches.isEmpty && !events.some(({ isKept }) => isKept))
+    return { unwatched: events.length, replayed: 0, failed: 0 };
   const replayer = new Replayer(share, watches);
   try {
     for (const event of events) replayer.replay(event);
@@ -84,12 +87,10 @@ class Replayer {
   replay(event: Event): void {
     try {
       const directory = this.#open(event.directory);
-      if (directory === undefined || !this.#isAwaited(directory, event)) {
-        this.outcome.unwatched++;
-        return;
-      }
-      this.#perform(directory, event);
-      this.outcome.replayed++;
+      const isAwaited = directory !== undefined && this.#isAwaited(directory, event);
+      if (isAwaited) this.#perform(directory, event);
+      if (directory !== undefined && event.isKept) this.#refresh(directory, event, !isAwaited);
+      this.outcome[isAwaited ? "replayed" : "unwatched"]++;
     } catch (error) {
       // Between the event and now the host may have changed the same again, which has an event of its own.
       this.outcome.failed++;
@@ -116,6 +117,15 @@ class Replayer {
     const isContent = kind === "attrib" || kind === "modify" || kind === "close-write";
     if (!isContent || name.length === 0) return false;
     return this.watches.has(lstatSync(pathIn(directory, name), { bigint: true }));
+  }
+
+  /** Makes the kernel forget the names, unless a replay did, and ask for the attributes of the directory and of what the event is about. */
+  #refresh(directory: number, { kind, node, name, oldName }: Event, withNames: boolean): void {
+    if (withNames && (kind === "create" || kind === "remove" || kind === "rename")) {
+      for (const stale of [name, oldName]) if (stale.length > 0) this.#invalidate(directory, node, stale);
+    }
+    statFresh(pathIn(directory, Buffer.from(".")));
+    if (kind === "attrib" && name.length > 0) statFresh(pathIn(directory, name));
   }
 
   #perform(directory: number, event: Event): void {

@@ -17,13 +17,14 @@ export function replayMethods(): MethodTable {
     Replay: method(agent.ReplayRequest, agent.ReplayResponse, ({ share, events }) =>
       replayEvents(
         share,
-        events.map(({ kind, directory, node, name, old_name, type }) => ({
+        events.map(({ kind, directory, node, name, old_name, type, kept }) => ({
           kind: KINDS[kind],
           directory: Buffer.from(directory),
           node: BigInt(`0x${node}`),
           name: Buffer.from(name),
           oldName: Buffer.from(old_name),
           type,
+          isKept: kept,
         })),
       ),
     ),

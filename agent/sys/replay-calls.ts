@@ -11,12 +11,18 @@ const utimensat = bindLazily<(dir: number, path: Buffer, times: number, flags: n
 const mknodat = bindLazily<(dir: number, path: Buffer, mode: number, device: number) => number>(
   "int mknodat(int dir, const void *path, uint32_t mode, uint64_t device)",
 );
+const statx = bindLazily<(dir: number, path: Buffer, flags: number, mask: number, out: Buffer) => number>(
+  "int statx(int dir, const void *path, int flags, uint32_t mask, void *out)",
+);
 const openat2 = bindLazily<
   (number: number, dir: number, path: Buffer, how: number, size: number, none: number) => number
 >("int64_t syscall(int64_t number, int64_t dir, const void *path, uintptr_t how, size_t size, int64_t none)");
 
 const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;
+const AT_STATX_FORCE_SYNC = 0x2000;
+const STATX_BASIC_STATS = 0x7ff;
+const STATX_BYTES = 256;
 const UTIME_NOW = 0x3fff_ffffn;
 const UTIME_OMIT = 0x3fff_fffen;
 
@@ -40,6 +46,13 @@ export function setAttribute(path: Buffer, name: string, value: Buffer): void {
 export function touch(path: Buffer, accessToo: boolean): void {
   const times = BigInt64Array.of(0n, accessToo ? UTIME_NOW : UTIME_OMIT, 0n, UTIME_NOW);
   check(utimensat(AT_FDCWD, withNul(path), addressOf(times), AT_SYMLINK_NOFOLLOW), "utimensat", String(path));
+}
+
+/** Has the kernel ask the file system for a file's attributes, whatever it remembers of them. @throws SysError */
+export function statFresh(path: Buffer): void {
+  const flags = AT_STATX_FORCE_SYNC | AT_SYMLINK_NOFOLLOW;
+  const out = Buffer.alloc(STATX_BYTES);
+  check(statx(AT_FDCWD, withNul(path), flags, STATX_BASIC_STATS, out), "statx", String(path));
 }
 
 /** Makes a file of any type but directory and symbolic link. @throws SysError */

@@ -13,6 +13,7 @@ const event = (name: string): HostEvent => ({
   name,
   oldName: "",
   type: 0,
+  isKept: false,
 });
 
 test("whoever follows gets lines; one that does not read holds nobody up", (t) => {

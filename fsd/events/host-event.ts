@@ -18,4 +18,6 @@ export interface HostEvent {
   readonly oldName: string;
   /** S_IFREG and so on. */
   readonly type: number;
+  /** Whether the guest may remember what was there before, for longer than it may at other times: it has to be taken back. */
+  readonly isKept: boolean;
 }

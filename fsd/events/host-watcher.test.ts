@@ -93,6 +93,7 @@ test("an event says where it happened, in node id and path, and what it is", (t)
     name: Buffer.from(name).toString("latin1"),
     oldName: "",
     type: 0o120000,
+    isKept: false,
   });
 });
 
@@ -199,4 +200,39 @@ test("what waits to be told is told once, and too many are counted", (t) => {
 
 test("a device without shared exports has nothing to follow", (t) => {
   assert.equal(serveDirectory(t).server.followHost("tag", new EventQueue()), null);
+});
+
+test("while nothing changes names are trusted for longer; what the host changes then has to be taken back", (t) => {
+  const { server, guest, node, volume } = follow(t, (path) => {
+    mkdirSync(join(path, "sub"));
+    writeFileSync(join(path, "file"), "");
+  });
+  let nowMs = 0;
+  const queue = new EventQueue();
+  const watcher = server.followHost("tag", queue, () => nowMs);
+  const told = () => {
+    const { entryValid, attrValid } = guest.lookup(node, "file");
+    return [entryValid, attrValid, guest.lookup(node, "sub").attrValid];
+  };
+  const areKept = () => {
+    watcher?.drain();
+    const lines = queue.take().split("\n").slice(0, -1);
+    return lines.map((line): boolean => JSON.parse(line).isKept);
+  };
+  assert.deepEqual(told(), [1, 1, 1], "nobody knows yet how quiet it is");
+  nowMs += 10_000;
+  assert.deepEqual(told(), [10, 1, 10], "a file may be changed by another name, and in mapped memory");
+  mkdirSync(join(volume, "new"));
+  assert.deepEqual(areKept(), [true]);
+  assert.deepEqual(told(), [1, 1, 10]);
+  nowMs += 9_000;
+  mkdirSync(join(volume, "newer"));
+  assert.deepEqual(areKept(), [true], "other names may still be remembered");
+  nowMs += 2_001;
+  mkdirSync(join(volume, "newest"));
+  assert.deepEqual(areKept(), [false]);
+  nowMs += 10_000;
+  assert.deepEqual(told(), [10, 1, 10]);
+  server.unfollowHost();
+  assert.deepEqual(told(), [1, 1, 1], "nobody would take it back");
 });

@@ -1,6 +1,6 @@
 import { readlinkSync } from "node:fs";
 import { basename, dirname } from "node:path";
-import { S_IFDIR, S_IFREG } from "../../lib/sys/file.js";
+import { fstatfs, S_IFDIR, S_IFREG } from "../../lib/sys/file.js";
 import {
   IN_ATTRIB,
   IN_CLOSE_WRITE,
@@ -16,6 +16,7 @@ import {
   Inotify,
   type InotifyEvent,
 } from "../../lib/sys/inotify.js";
+import { addressOf } from "../../lib/sys/libc.js";
 import type { FileSystem, InodeObserver } from "../passthrough/file-system.js";
 import { ROOT_SLOT } from "../passthrough/inode-table.js";
 import { NameBuffer } from "../passthrough/name-buffer.js";
@@ -35,6 +36,15 @@ const MASK =
   IN_CLOSE_WRITE |
   IN_ATTRIB |
   IN_EXCL_UNLINK;
+
+/** How long the host must have changed nothing in a directory before the guest may trust it for longer. */
+const QUIET_AFTER_MS = 10_000;
+/** What the guest counts on top of a time that it was given. */
+const SLACK_MS = 1000;
+
+/** File systems on which inotify tells every change: not those that other machines change, and no layers over others. ext, XFS, Btrfs, tmpfs, F2FS. */
+const TELLING: ReadonlySet<number> = new Set([0xef53, 0x58465342, 0x9123683e, 0x01021994, 0xf2f52010]);
+const STATFS_BYTES = 120;
 
 /** Of a rename whose second half has not come yet. */
 interface Departure {
@@ -59,12 +69,18 @@ export class HostWatcher implements InodeObserver {
   readonly #names = new NameBuffer();
   readonly #rootPath: string;
   readonly #departures = new Map<string, Departure>();
+  /** Directories whose changes are all told, with the time of the last one; and until when the guest may remember what it was told of them. */
+  readonly #changedMs = new Map<number, number>();
+  readonly #keptUntilMs = new Map<number, number>();
+  readonly #statfs = new DataView(new ArrayBuffer(STATFS_BYTES));
+  readonly #statfsAddress = addressOf(this.#statfs);
 
-  /** @throws SysError at the limit of inotify instances */
+  /** @param now a clock in milliseconds @throws SysError at the limit of inotify instances */
   constructor(
     private readonly fs: FileSystem,
     private readonly device: string,
     private readonly queue: EventQueue,
+    private readonly now = () => performance.now(),
   ) {
     this.#rootPath = this.#pathOf(ROOT_SLOT);
     // Of what the guest knew before, directories only: whose entry a file was is not known any more.
@@ -89,6 +105,7 @@ export class HostWatcher implements InodeObserver {
     // At the limit of watches, or gone already: then it is as if there were no events.
     if (wd < 0) return;
     this.#watches.set(slot, wd);
+    if (fs.inodes.type(slot) === S_IFDIR && this.#tellsAll(slot)) this.#changedMs.set(slot, this.now());
     const slots = this.#slots.get(wd);
     if (slots === undefined) this.#slots.set(wd, [slot]);
     else slots.push(slot);
@@ -100,7 +117,7 @@ export class HostWatcher implements InodeObserver {
   left(slot: number): void {
     const wd = this.#watches.get(slot);
     if (wd === undefined) return;
-    this.#watches.delete(slot);
+    this.#forget(slot);
     const others = this.#slots.get(wd)?.filter((candidate) => candidate !== slot) ?? [];
     if (others.length > 0) {
       this.#slots.set(wd, others);
@@ -114,8 +131,18 @@ export class HostWatcher implements InodeObserver {
     for (const wd of this.#slots.keys()) this.#inotify.remove(wd);
     this.#slots.clear();
     this.#watches.clear();
+    this.#changedMs.clear();
+    this.#keptUntilMs.clear();
     // Nobody has to look for it.
     this.entered(ROOT_SLOT, ROOT_SLOT);
+  }
+
+  isQuiet(directory: number): boolean {
+    const changedMs = this.#changedMs.get(directory);
+    const nowMs = this.now();
+    if (changedMs === undefined || nowMs - changedMs < QUIET_AFTER_MS) return false;
+    this.#keptUntilMs.set(directory, nowMs + this.fs.policy(directory).quietValid.seconds * 1000 + SLACK_MS);
+    return true;
   }
 
   /** Puts what has happened since the last time into the queue. */
@@ -132,6 +159,19 @@ export class HostWatcher implements InodeObserver {
     this.fs.metrics.hostWatches = 0;
   }
 
+  #forget(slot: number): void {
+    this.#watches.delete(slot);
+    this.#changedMs.delete(slot);
+    this.#keptUntilMs.delete(slot);
+  }
+
+  #tellsAll(slot: number): boolean {
+    if (this.fs.policy(slot).quietValid.seconds === 0) return false;
+    const fd = this.fs.pathFd(slot);
+    if (fd < 0 || fstatfs(fd, this.#statfsAddress) < 0) return false;
+    return TELLING.has(this.#statfs.getUint32(0, true));
+  }
+
   #take(event: InotifyEvent): void {
     if ((event.mask & IN_Q_OVERFLOW) !== 0) {
       // Nobody knows what changed: whoever waits for anything shall look.
@@ -140,7 +180,7 @@ export class HostWatcher implements InodeObserver {
     }
     const slots = this.#slots.get(event.wd) ?? [];
     if ((event.mask & IN_IGNORED) !== 0) {
-      for (const slot of slots) this.#watches.delete(slot);
+      for (const slot of slots) this.#forget(slot);
       this.#slots.delete(event.wd);
       return;
     }
@@ -192,6 +232,8 @@ export class HostWatcher implements InodeObserver {
     if (path === "" || !isBelow(path, this.#rootPath)) return;
     const relative = path.slice(this.#rootPath.length).replace(/^\/+/, "");
     const isDirectory = this.fs.inodes.type(slot) === S_IFDIR;
+    const nowMs = this.now();
+    if (this.#changedMs.has(slot)) this.#changedMs.set(slot, nowMs);
     const event: HostEvent = {
       device: this.device,
       kind,
@@ -200,6 +242,7 @@ export class HostWatcher implements InodeObserver {
       name: isDirectory ? name : basename(relative),
       oldName,
       type,
+      isKept: (this.#keptUntilMs.get(slot) ?? 0) > nowMs,
     };
     this.fs.metrics.hostEventsTold++;
     this.queue.add(event);

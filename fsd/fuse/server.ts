@@ -51,10 +51,11 @@ export interface FuseServerOptions extends SharePolicy {
 export interface FuseServer extends RequestHandler {
   /**
    * Starts to follow what the host changes in shared exports.
+   * @param now a clock in milliseconds
    * @returns null for a device that has none
    * @throws SysError at the limit of inotify instances
    */
-  followHost(device: string, queue: EventQueue): HostWatcher | null;
+  followHost(device: string, queue: EventQueue, now?: () => number): HostWatcher | null;
   unfollowHost(): void;
   /** Requests that wait for locks. */
   readonly waiting: number;
@@ -180,10 +181,10 @@ class FuseServerImpl implements FuseServer {
     }
   }
 
-  followHost(device: string, queue: EventQueue): HostWatcher | null {
+  followHost(device: string, queue: EventQueue, now?: () => number): HostWatcher | null {
     this.unfollowHost();
     if (this.#replays === null) return null;
-    this.#watcher = new HostWatcher(this.#fs, device, queue);
+    this.#watcher = new HostWatcher(this.#fs, device, queue, now);
     this.#fs.observer = this.#watcher;
     return this.#watcher;
   }

@@ -9,12 +9,13 @@ test("an export has a glob, a policy, and what differs from it", () => {
     pattern: ["*", "lower", "*"],
     policy: "immutable",
   });
-  assert.deepEqual(parseExport("/:shared,entry=0.5,attr=forever,negative=2,dax=on,readonly"), {
+  assert.deepEqual(parseExport("/:shared,entry=0.5,attr=forever,negative=2,quiet=30,dax=on,readonly"), {
     pattern: [],
     policy: "shared",
     entrySeconds: 0.5,
     attrSeconds: WITHOUT_LIMIT_SECONDS,
     negativeSeconds: 2,
+    quietSeconds: 30,
     dax: true,
     readOnly: true,
   });
@@ -33,7 +34,7 @@ test("what cannot be followed is refused with what is possible", () => {
     "a:imutable": /"imutable" is no policy; possible are immutable, exclusive, shared, never/,
     "a/../b:shared": /without \. and \.\./,
     "a*/b:shared": /whole component/,
-    "a:shared,entri=1": /"entri": possible are entry, attr, negative, dax, readonly/,
+    "a:shared,entri=1": /"entri": possible are entry, attr, negative, quiet, dax, readonly/,
     "a:shared,entry=1,entry=2": /entry is given twice/,
     "a:shared,entry=-1": /number of seconds/,
     "a:shared,attr=": /number of seconds/,

@@ -2,7 +2,7 @@ import { type ExportOption, POLICY_NAMES, WITHOUT_LIMIT_SECONDS } from "../passt
 import { OptionsError } from "./error.js";
 
 const FORM = "GLOB:POLICY[,KEY=VALUE…]";
-const KEYS = ["entry", "attr", "negative", "dax", "readonly", "overlay"] as const;
+const KEYS = ["entry", "attr", "negative", "quiet", "dax", "readonly", "overlay"] as const;
 type Key = (typeof KEYS)[number];
 type Overrides = Partial<Omit<ExportOption, "pattern" | "policy">>;
 
@@ -67,6 +67,8 @@ function parseSetting(key: Key, value: string | undefined): Overrides {
       return { attrSeconds: parseSeconds(key, value) };
     case "negative":
       return { negativeSeconds: parseSeconds(key, value) };
+    case "quiet":
+      return { quietSeconds: parseSeconds(key, value) };
     case "dax":
       return { dax: parseDax(value) };
     case "readonly":

@@ -105,7 +105,7 @@ export const SECTIONS = {
     export: {
       value: "GLOB:POLICY",
       perDevice: true,
-      help: "another policy for a directory and what is below it, GLOB being a path relative to the shared directory, in which * is any one component, and / that directory itself; immutable: nothing ever changes, not on the host either; exclusive: only this guest changes anything; shared: the host changes things, too, and the guest sees it within a second; or a MODE of --cache. May be followed by ,entry=SECONDS ,attr=SECONDS ,negative=SECONDS (or forever), ,dax=on ,dax=off ,dax=SIZE, ,readonly and ,overlay (layers and upper directory of an overlay that the host mounts, too); repeatable, the last one that fits a directory counts",
+      help: "another policy for a directory and what is below it, GLOB being a path relative to the shared directory, in which * is any one component, and / that directory itself; immutable: nothing ever changes, not on the host either; exclusive: only this guest changes anything; shared: the host changes things, too, and the guest sees it within a second; or a MODE of --cache. May be followed by ,entry=SECONDS ,attr=SECONDS ,negative=SECONDS ,quiet=SECONDS (or forever), ,dax=on ,dax=off ,dax=SIZE, ,readonly and ,overlay (layers and upper directory of an overlay that the host mounts, too); repeatable, the last one that fits a directory counts",
     },
   },
   "DAX: files mapped into the guest (QEMU 11.1 and later)": {

@@ -22,6 +22,8 @@ export interface ExportOption {
   readonly entrySeconds?: number;
   readonly attrSeconds?: number;
   readonly negativeSeconds?: number;
+  /** How long names may be remembered while the host's changes are followed and nothing changes: see {@link ExportPolicy.quietValid}. */
+  readonly quietSeconds?: number;
   /** Whether large files are marked for DAX, or from which size on in bytes. */
   readonly dax?: boolean | number;
   readonly readOnly?: boolean;
@@ -43,6 +45,11 @@ export interface ExportPolicy {
   readonly attrValid: Validity;
   /** Zero: a name that does not exist is not remembered. */
   readonly negativeValid: Validity;
+  /**
+   * For names in a directory, and its own attributes, while somebody follows the host's changes, who takes back what the guest remembers, and
+   * the host has changed nothing in it for a while. Zero: as at any time.
+   */
+  readonly quietValid: Validity;
   /** FOPEN flags for files and for directories. */
   readonly openFlags: number;
   readonly opendirFlags: number;
@@ -71,6 +78,8 @@ export const WITHOUT_LIMIT_SECONDS = 0xffff_ffff;
 const DAY_SECONDS = 86400;
 /** The bound that is stated for what the host shares. */
 export const SHARED_SECONDS = 1;
+/** The same where changes are taken back, if that fails. */
+const QUIET_SECONDS = 10;
 
 const DIRECTORY_CACHED = FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR;
 
@@ -83,6 +92,7 @@ function valid(seconds: number): Pick<CachePolicy, "entryValid" | "attrValid" | 
 }
 
 const NOBODY_KNOWS = {
+  quietValid: validity(0),
   isImmutable: false,
   isShared: false,
   keepsUnchangedFiles: false,
@@ -108,7 +118,13 @@ const AUTO: CachePolicy = {
 const policies: Readonly<Record<PolicyName, CachePolicy>> = {
   immutable: { ...ALWAYS, ...valid(WITHOUT_LIMIT_SECONDS), isImmutable: true },
   exclusive: { ...ALWAYS, ...valid(WITHOUT_LIMIT_SECONDS) },
-  shared: { ...AUTO, isShared: true, opendirFlags: FOPEN_CACHE_DIR, keepsUnchangedDirectories: true },
+  shared: {
+    ...AUTO,
+    isShared: true,
+    quietValid: validity(QUIET_SECONDS),
+    opendirFlags: FOPEN_CACHE_DIR,
+    keepsUnchangedDirectories: true,
+  },
   never: { ...NOBODY_KNOWS, ...valid(0), openFlags: FOPEN_DIRECT_IO, opendirFlags: 0 },
   auto: AUTO,
   metadata: { ...ALWAYS, openFlags: FOPEN_DIRECT_IO },
@@ -134,6 +150,7 @@ export function exportPolicy(option: ExportOption, device: DeviceDefaults): Expo
     entryValid: seconds(option.entrySeconds, named.entryValid),
     attrValid: seconds(option.attrSeconds, named.attrValid),
     negativeValid: seconds(option.negativeSeconds ?? device.negativeSeconds, named.negativeValid),
+    quietValid: seconds(option.quietSeconds, named.quietValid),
     daxThresholdBytes: daxThreshold(option.dax ?? named.isImmutable, device),
   };
 }

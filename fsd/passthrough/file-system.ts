@@ -28,6 +28,7 @@ import {
   ATTR_OUT_ATTR_OFFSET,
   ENTRY_ATTR_OFFSET,
   type FuseReply,
+  type Validity,
   writeAttr,
   writeAttrValidity,
   writeEntry,
@@ -68,6 +69,11 @@ export interface InodeObserver {
   left(slot: number): void;
   /** All have left. */
   cleared(): void;
+  /**
+   * Whether the guest may remember longer than usual what is in the directory, because a change would be taken back; asked when an answer is
+   * given that says so.
+   */
+  isQuiet(directory: number): boolean;
 }
 
 /** Descriptors that the process needs for itself: sockets, guest memory, eventfds. */
@@ -392,15 +398,15 @@ export class FileSystem {
       offset,
       slot,
       this.inodes.sequence(slot),
-      this.policy(parent).entryValid,
-      this.policy(slot).attrValid,
+      this.#isQuiet(parent) ? this.policy(parent).quietValid : this.policy(parent).entryValid,
+      this.#attrValid(slot),
     );
     this.#writeAttr(view, offset + ENTRY_ATTR_OFFSET, slot, this.#beginsMount(parent, slot));
   }
 
   /** Writes struct fuse_attr_out for the inode that {@link statx} describes. */
   writeAttrOut(reply: FuseReply, offset: number, slot: number): void {
-    writeAttrValidity(reply.view, offset, this.policy(slot).attrValid);
+    writeAttrValidity(reply.view, offset, this.#attrValid(slot));
     this.#writeAttr(reply.view, offset + ATTR_OUT_ATTR_OFFSET, slot, 0);
   }
 
@@ -435,6 +441,16 @@ export class FileSystem {
   /** What FUSE_INIT has settled. */
   get #flags(): number {
     return this.state.session.getUint32(SESSION.flags, true);
+  }
+
+  /** Of what is in a directory every change is known while it is followed; files may be changed by other names, and in mapped memory. */
+  #attrValid(slot: number): Validity {
+    const isQuiet = this.inodes.type(slot) === S_IFDIR && this.#isQuiet(slot);
+    return isQuiet ? this.policy(slot).quietValid : this.policy(slot).attrValid;
+  }
+
+  #isQuiet(directory: number): boolean {
+    return this.observer?.isQuiet(directory) === true;
   }
 
   #writeAttr(view: DataView, offset: number, slot: number, attrFlags: number): void {

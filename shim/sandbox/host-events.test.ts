@@ -17,6 +17,7 @@ const LINE = {
   name: "\u00ffnew",
   oldName: "old",
   type: 0o100000,
+  isKept: true,
 };
 
 const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
@@ -47,6 +48,7 @@ test("a line of kata-fsd becomes an event for the agent, names byte by byte", ()
     name: Buffer.from([0xff, 0x6e, 0x65, 0x77]),
     old_name: Buffer.from("old"),
     type: 0o100000,
+    kept: true,
   });
   const { name, ...nameless } = LINE;
   for (const wrong of [

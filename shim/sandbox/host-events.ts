@@ -115,5 +115,6 @@ export function parseLine(line: string): HostEvent | undefined {
   if (text("device") !== Tags.shared || kind === undefined || typeof type !== "number") return undefined;
   if (directory === undefined || node === undefined || name === undefined || oldName === undefined) return;
   const bytes = (word: string) => Buffer.from(word, "latin1");
-  return { kind, directory: bytes(directory), node, name: bytes(name), old_name: bytes(oldName), type };
+  const kept = fields.get("isKept") === true;
+  return { kind, directory: bytes(directory), node, name: bytes(name), old_name: bytes(oldName), type, kept };
 }

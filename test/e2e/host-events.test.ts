@@ -9,6 +9,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from "node:fs";
+import { createConnection } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
@@ -16,6 +17,8 @@ import { Machine, project, toolchain } from "./machine.js";
 
 /** What docs/caching.md promises of shared exports, and a little. */
 const BOUND_MS = 1100;
+/** How long nothing must have happened in a directory until it is quiet, and a little. */
+const QUIET_MS = 10_500;
 /** What a container may take to tell of something, under emulation and beside other work. */
 const LIMIT_MS = 20_000;
 
@@ -131,6 +134,32 @@ describe("a program in a container that waits for changes of the host", () => {
       ["added", "link", "old", "replaced", "written", "new", "new", "new", ""].join("\n"),
     );
   });
+
+  it("does not ask again in a directory that is quiet, and yet sees what changes in it", async () => {
+    const look = () => inContainer("ls /quiet; cat /quiet/replaced /quiet/link");
+    writeFileSync(join(quiet, "new"), "old\n");
+    await delay(QUIET_MS);
+    const before = await look();
+    const asked = await lookups();
+    await delay(BOUND_MS);
+    assert.equal(await look(), before);
+    assert.equal(await lookups(), asked);
+
+    writeFileSync(join(quiet, "tmp"), "newer\n");
+    renameSync(join(quiet, "tmp"), join(quiet, "replaced"));
+    rmSync(join(quiet, "written"));
+    await delay(BOUND_MS);
+    assert.equal(await look(), ["added", "link", "new", "old", "replaced", "newer", "old", ""].join("\n"));
+  });
+
+  /** How many names the guest has asked for, in the sandbox's share. */
+  async function lookups(): Promise<number> {
+    const [sandbox] = readdirSync("/run/kata-fs").filter((name) => name.startsWith(machine.id));
+    let text = "";
+    for await (const part of createConnection(`/run/kata-fs/${sandbox}/metrics.sock`)) text += part;
+    const { devices } = JSON.parse(text);
+    return devices.find(({ tag }: { tag: string }) => tag === "kataShared").requests.FUSE_LOOKUP;
+  }
 
   it("has left everything on the host as the host has made it", () => {
     assert.deepEqual(readdirSync(volume).sort(), ["..2", "..data", "key", "plain"]);
