@@ -11,7 +11,7 @@ export interface Flag extends OptionSyntax {
 const MIGRATION = "kata-fsd does not migrate: its state is handed on to a new daemon on the same host only";
 
 const USER_NAMESPACE =
-  "kata-fsd stays in the user namespace of its caller; --translate-uid and --translate-gid change ids without another one";
+  "as root kata-fsd keeps the host's ids, as another user it has that user's id alone; --translate-uid and --translate-gid change what the guest sees";
 
 /** The options by the sections of the usage text. All that virtiofsd 1.14 knows are here, if only to be refused. */
 export const SECTIONS = {

@@ -237,11 +237,6 @@ describe("the daemon as its launcher starts it", { skip: needsRoot }, () => {
     const args = ["--socket-path", join(program.directory, "no.sock"), "--shared-dir", program.directory];
     const cases: [string[], string[], RegExp][] = [
       [
-        [],
-        ["--uid-map", ":0:100000:65536:"],
-        /^kata-fsd: error: --uid-map, --gid-map: not supported\. [^\n]+\n$/,
-      ],
-      [
         AS_USER,
         ["--sandbox", "chroot", "--socket-path", join(theirs, "s")],
         /^kata-fsd: error: chroot [^\n]+: EPERM\n$/,

@@ -27,11 +27,6 @@ const ACTIONS: Readonly<Record<Exclude<SeccompAction, "none">, number>> = {
  * @throws SandboxError, SysError. The process must not serve then: part of it may be done.
  */
 export function enterSandbox(options: SandboxOptions, directories: readonly SharedDirectory[]): string[] {
-  if (options.uidMap.length + options.gidMap.length > 0) {
-    throw new SandboxError(
-      "--uid-map, --gid-map: not supported. As root kata-fsd keeps the host's ids, as another user it has that user's id alone; --translate-uid changes what the guest sees",
-    );
-  }
   const kept = keptCapabilities(options.capabilities);
   limitResources();
   const paths = enterRoot(options, directories);

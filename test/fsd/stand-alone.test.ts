@@ -67,6 +67,7 @@ async function follow(
   qemu: Pick<Toolchain["qemu"], "argv" | "env">,
   lines: Lines,
   script: string,
+  cpus = 1,
 ) {
   const { kernel, guestRoot: tools } = await toolchain();
   const { directory, socket, md5 } = await share(t);
@@ -77,7 +78,7 @@ async function follow(
   ]);
   t.after(() => daemon.kill());
   const outcome = await runGuest({
-    ...{ qemu, kernel, tools },
+    ...{ qemu, kernel, tools, cpus },
     script: `set -e\n${lines.mount}\n${script}`,
     devices: lines.devices.map(here),
   });
@@ -117,6 +118,24 @@ test("QEMU 11.1 maps files of a directory into the guest", async (t) => {
 
 test("QEMU 11.1 without DAX: a directory is read and written to", async (t) => {
   await readAndWrite(t, (await toolchain()).qemu);
+});
+
+test("each processor of a guest has a request queue of its own", async (t) => {
+  const { qemu } = await toolchain();
+  const lines = await documentedLines("vhost-user-fs-pci");
+  const device = (word: string) =>
+    word.replace("vhost-user-fs-pci,", "vhost-user-fs-pci,num-request-queues=2,");
+  const script = `
+    for mask in 1 2; do taskset $mask md5sum </mnt/large; done
+    awk '/-requests\\./ { print ($2 + $3 > 0) }' /proc/interrupts
+  `;
+  const queues = {
+    ...lines,
+    daemon: [...lines.daemon, "--request-queues=2"],
+    devices: lines.devices.map(device),
+  };
+  const { output, md5 } = await follow(t, qemu, queues, script, 2);
+  assert.equal(output, `${md5}  -\n${md5}  -\n1\n1\n`);
 });
 
 test("QEMU 7.2: a directory is read and written to", async (t) => {
