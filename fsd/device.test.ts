@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { drainEventfd } from "../lib/sys/eventfd.js";
+import { F_WRLCK, RecordLock } from "../lib/sys/record-lock.js";
 import { VhostUserRequest } from "../lib/vhost-user/message.js";
 import {
   VIRTQ_DESC_F_INDIRECT,
@@ -251,4 +252,31 @@ test("what the front end takes away in the midst of a map is gone only after the
       assert.equal(device.backend.isRunning, false);
     });
   }
+});
+
+test("a request that waits for a lock of the host is answered when the host gives it back", (t) => {
+  const { dir, device, frontEnd, guest } = start(t, { dax: "never", readOnly: false, exports: [] });
+  writeFileSync(join(dir, "file"), "x");
+  guest.init();
+  const { nodeId } = guest.lookup(ROOT, "file");
+  const fh = guest.open(nodeId, 2);
+  const host = openSync(join(dir, "file"), "r+");
+  const lock = new RecordLock();
+  lock.fill(F_WRLCK, 0n, 0n);
+  assert.equal(lock.set(host), 0);
+  assert.equal(device.retryAfterMs, -1, "nothing waits");
+  let turn = 0;
+  const waits: number[] = [];
+  const patient = new TestGuest(
+    frontEndServer(frontEnd, () => {
+      if (turn++ === 0) return device.serve();
+      waits.push(device.retryAfterMs);
+      if (turn === 9) closeSync(host);
+      device.retryWaiting();
+    }),
+  );
+  patient.call(Opcode.SETLKW, nodeId, [u64(fh, 1n, 0n, 9n), u32(F_WRLCK, 1, 0, 0)], 0);
+  assert.deepEqual(waits, [1, 2, 4, 8, 16, 32, 32, 32]);
+  assert.equal(device.retryAfterMs, -1);
+  assert.equal(guest.getattr(nodeId).size, 1, "the queue goes on");
 });

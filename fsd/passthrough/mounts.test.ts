@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { Opcode } from "../fuse/constants.js";
+import { FUSE_ATTR_SUBMOUNT, Opcode } from "../fuse/constants.js";
 import type { FuseServerOptions } from "../fuse/server.js";
 import { type Fixture, needsRoot, serveDirectory } from "../testing/fixture.js";
 import { RecordedWindow } from "../testing/recorded-window.js";
@@ -106,7 +106,9 @@ test("a mount that came after the share was started is seen, one that is gone is
   mkdirSync(join(dir, "late"));
   const before = guest.lookup(ROOT, "late").nodeId;
   execFileSync("mount", ["-t", "tmpfs", "kata-fsd-test", join(dir, "late")]);
-  const mounted = guest.lookup(ROOT, "late").nodeId;
+  const { nodeId: mounted, attr } = guest.lookup(ROOT, "late");
+  assert.equal(attr.flags & FUSE_ATTR_SUBMOUNT, FUSE_ATTR_SUBMOUNT, "the guest is to mount it");
+  assert.equal(guest.getattr(mounted).flags & FUSE_ATTR_SUBMOUNT, 0, "its root is a directory like others");
   assert.notEqual(mounted, before);
   guest.create(mounted, "file", 2, 0o600);
   execFileSync("umount", ["-l", join(dir, "late")]);
@@ -114,4 +116,13 @@ test("a mount that came after the share was started is seen, one that is gone is
   const held = metrics.inodesLive;
   guest.forget(mounted, 1n);
   assert.equal(metrics.inodesLive, held - 1);
+});
+
+test("without announce-submounts the guest sees one file system", { skip: needsRoot }, (t) => {
+  const { dir, guest } = serveSandbox(t, { announceSubmounts: false });
+  mkdirSync(join(dir, "late"));
+  execFileSync("mount", ["-t", "tmpfs", "kata-fsd-test", join(dir, "late")]);
+  const { attr } = guest.lookup(ROOT, "late");
+  execFileSync("umount", ["-l", join(dir, "late")]);
+  assert.equal(attr.flags & FUSE_ATTR_SUBMOUNT, 0);
 });
