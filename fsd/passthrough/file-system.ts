@@ -399,14 +399,14 @@ export class FileSystem {
       slot,
       this.inodes.sequence(slot),
       this.#isQuiet(parent) ? this.policy(parent).quietValid : this.policy(parent).entryValid,
-      this.#attrValid(slot),
+      this.attrValid(slot),
     );
     this.#writeAttr(view, offset + ENTRY_ATTR_OFFSET, slot, this.#beginsMount(parent, slot));
   }
 
   /** Writes struct fuse_attr_out for the inode that {@link statx} describes. */
   writeAttrOut(reply: FuseReply, offset: number, slot: number): void {
-    writeAttrValidity(reply.view, offset, this.#attrValid(slot));
+    writeAttrValidity(reply.view, offset, this.attrValid(slot));
     this.#writeAttr(reply.view, offset + ATTR_OUT_ATTR_OFFSET, slot, 0);
   }
 
@@ -444,7 +444,7 @@ export class FileSystem {
   }
 
   /** Of what is in a directory every change is known while it is followed; files may be changed by other names, and in mapped memory. */
-  #attrValid(slot: number): Validity {
+  attrValid(slot: number): Validity {
     const isQuiet = this.inodes.type(slot) === S_IFDIR && this.#isQuiet(slot);
     return isQuiet ? this.policy(slot).quietValid : this.policy(slot).attrValid;
   }

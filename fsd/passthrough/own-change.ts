@@ -33,16 +33,18 @@ const OF_INODE: ReadonlySet<number> = new Set([
   Opcode.SETXATTR,
   Opcode.REMOVEXATTR,
   Opcode.FALLOCATE,
+  Opcode.IOCTL,
 ]);
+const COPIES: ReadonlySet<number> = new Set([Opcode.COPY_FILE_RANGE, Opcode.COPY_FILE_RANGE_64]);
 
 /** Notes what a request has changed that was served. */
 export function noteOwnChange(fs: FileSystem, request: FuseRequest, journal: ChangeJournal): void {
   const { opcode } = request;
   const nameOffset = NAME_OFFSETS[opcode];
-  if (nameOffset === undefined && !OF_INODE.has(opcode) && opcode !== Opcode.COPY_FILE_RANGE) return;
+  if (nameOffset === undefined && !OF_INODE.has(opcode) && !COPIES.has(opcode)) return;
   const slot = fs.inodeOf(request);
   if (slot === 0 || !fs.policy(slot).isShared) return;
-  if (opcode === Opcode.COPY_FILE_RANGE) {
+  if (COPIES.has(opcode)) {
     // struct fuse_copy_file_range_in: the node that is written to.
     journal.inode(fs.inodes.slotOf(request.uint32(ARGUMENTS + 16), request.uint32(ARGUMENTS + 20)));
     return;

@@ -50,6 +50,8 @@ const CHANGING: ReadonlySet<number> = new Set([
   Opcode.REMOVEXATTR,
   Opcode.FALLOCATE,
   Opcode.COPY_FILE_RANGE,
+  Opcode.COPY_FILE_RANGE_64,
+  Opcode.IOCTL,
 ]);
 
 /**
