@@ -33,9 +33,12 @@ class LockingGuest {
   #head = 0;
   readonly #waiting = new Map<number, { request: Buffer; writable: BufferSegments }>();
 
-  constructor(readonly fixture: Fixture) {
+  constructor(
+    readonly fixture: Fixture,
+    dir = fixture.dir,
+  ) {
     this.guest = fixture.guest;
-    writeFileSync(join(fixture.dir, "file"), "content");
+    writeFileSync(join(dir, "file"), "content");
     this.node = this.guest.lookup(ROOT, "file").nodeId;
     this.fh = this.guest.open(this.node, 2);
   }
@@ -248,4 +251,18 @@ test("files that nobody writes to are closed without FLUSH", (t) => {
   };
   assert.equal(hasNoFlush("fixed/file"), true);
   assert.equal(hasNoFlush("file"), false);
+});
+
+test("two guests, each with a server of its own, share the locks of a directory", (t) => {
+  const first = lockingGuest(t);
+  const second = new LockingGuest(serveDirectory(t, { root: first.fixture.dir }), first.fixture.dir);
+  assert.equal(first.set({ owner: 1n, type: WRITE, start: 0n, end: 9n }), "");
+  assert.equal(second.set({ owner: 1n, type: READ, start: 9n, end: 9n }), "EAGAIN", "its owners are others");
+  assert.equal(second.wait({ owner: 1n, type: WRITE, start: 0n, end: 20n }), 1);
+  assert.deepEqual(second.granted(), []);
+  first.flush(1n);
+  assert.deepEqual(second.granted(), [1]);
+  assert.equal(first.set({ owner: 1n, type: READ, start: 20n, end: 20n }), "EAGAIN");
+  assert.equal(first.set({ owner: 1n, type: WRITE, flags: FLOCK }), "");
+  assert.equal(second.set({ owner: 1n, type: WRITE, flags: FLOCK }), "EAGAIN");
 });
