@@ -1,0 +1,34 @@
+import type { Group } from "./check.js";
+import { acls } from "./checks/acls.js";
+import { contents } from "./checks/contents.js";
+import { directories } from "./checks/directories.js";
+import { errors } from "./checks/errors.js";
+import { links } from "./checks/links.js";
+import { locks } from "./checks/locks.js";
+import { ownership } from "./checks/ownership.js";
+import { paths } from "./checks/paths.js";
+import { permissions } from "./checks/permissions.js";
+import { rename } from "./checks/rename.js";
+import { setId } from "./checks/set-id.js";
+import { space } from "./checks/space.js";
+import { specialFiles } from "./checks/special-files.js";
+import { times } from "./checks/times.js";
+import { xattrs } from "./checks/xattrs.js";
+
+export const groups: readonly Group[] = [
+  ownership,
+  setId,
+  permissions,
+  rename,
+  links,
+  space,
+  contents,
+  times,
+  xattrs,
+  acls,
+  paths,
+  errors,
+  specialFiles,
+  directories,
+  locks,
+];
