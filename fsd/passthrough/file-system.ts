@@ -21,6 +21,7 @@ import {
   DAX_RANGE_BYTES,
   FUSE_ATTR_DAX,
   FUSE_ATTR_SUBMOUNT,
+  FUSE_HANDLE_KILLPRIV_V2,
   FUSE_SUBMOUNTS,
   FUSE_WRITEBACK_CACHE,
 } from "../fuse/constants.js";
@@ -436,6 +437,14 @@ export class FileSystem {
   /** Whether the guest gathers writes in its page cache. */
   get gathersWrites(): boolean {
     return (this.#flags & FUSE_WRITEBACK_CACHE) !== 0;
+  }
+
+  /**
+   * Whether set-id bits stay on a file whose content changes by a request that cannot say so, as FALLOCATE: the guest has taken them away
+   * where that is due, unless FUSE_INIT made it the daemon's task. Then they go: better for root's changes, too, than for nobody's.
+   */
+  get keepsSetIdBits(): boolean {
+    return (this.#flags & FUSE_HANDLE_KILLPRIV_V2) === 0;
   }
 
   /** What FUSE_INIT has settled. */

@@ -166,3 +166,22 @@ test("cache=auto: pages are kept over an open only if the file has not changed s
   assert.equal(keeps(), false);
   assert.equal(keeps(), true);
 });
+
+test("FALLOCATE and COPY_FILE_RANGE take set-id bits away where INIT made that the daemon's task", {
+  skip: needsRoot,
+}, (t) => {
+  for (const killprivV2 of [false, true]) {
+    const { dir, guest } = serveDirectory(t, { killprivV2 });
+    const { entry, fh } = guest.create(ROOT, "program", O_RDWR, 0o755);
+    guest.write(entry.nodeId, fh, 0, Buffer.from("content"));
+    const modeAfter = (opcode: number, body: Buffer[]) => {
+      chmodSync(join(dir, "program"), 0o6755);
+      guest.call(opcode, entry.nodeId, body);
+      return statSync(join(dir, "program")).mode & 0o7777;
+    };
+    const expected = killprivV2 ? 0o755 : 0o6755;
+    assert.equal(modeAfter(Opcode.FALLOCATE, [u64(fh, 0n, 10_000n), u32(0, 0)]), expected);
+    const copy = [u64(fh, 0n, entry.nodeId, fh, 5000n, 7n, 0n)];
+    assert.equal(modeAfter(Opcode.COPY_FILE_RANGE, copy), expected);
+  }
+});

@@ -166,8 +166,7 @@ export const fallocate: Operation = (fs, request) => {
   if (fd < 0) return -Errno.EBADF;
   const offset = request.offset(ARGUMENTS + 8, 0);
   const length = request.offset(ARGUMENTS + 16, 0);
-  // The guest's kernel has taken them away where that is due (file_modified).
-  fs.credentials.keepSetIdBits(true);
+  fs.credentials.keepSetIdBits(fs.keepsSetIdBits);
   return hostFallocate(fd, request.uint32(ARGUMENTS + 24), offset, length) < 0 ? -lastErrno() : 0;
 };
 
@@ -200,8 +199,7 @@ export const copyFileRangeOperation: Operation = (fs, request, reply) => {
   const length = Math.min(request.uint64(ARGUMENTS + 40), COPY_MAX_BYTES);
   copyOffsets[0] = request.view.getBigInt64(ARGUMENTS + 8, true);
   copyOffsets[1] = request.view.getBigInt64(ARGUMENTS + 32, true);
-  // The guest's kernel has taken them away where that is due (file_modified).
-  fs.credentials.keepSetIdBits(true);
+  fs.credentials.keepSetIdBits(fs.keepsSetIdBits);
   const result = copyFileRange(from, copyOffsetsAddress, to, copyOffsetsAddress + 8, length, 0);
   if (result < 0) return -lastErrno();
   reply.view.setUint32(OUT_HEADER_BYTES, result, true);
