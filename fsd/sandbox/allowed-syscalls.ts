@@ -3,7 +3,7 @@ import type { SyscallRule } from "../../lib/sys/seccomp-filter.js";
 import type { SyscallName } from "../../lib/sys/syscall-number.js";
 
 /*
- * What the daemon calls once it serves a guest. The list was found by strace(1) of Node and of the daemon's tests, and completed by
+ * What the daemon calls once it serves a guest. The list was found by strace(1) of a daemon that serves a container, and completed by
  * what Node, V8 and the C library may call in rarer moments. Some system calls are not on it on purpose: what makes or runs programs
  * (execve, fork), what reaches other processes (ptrace, kill, process_vm_*, pidfd_*), what makes sockets, what changes
  * namespaces, mounts or roots, and the kernel's larger interfaces (io_uring, bpf, perf, keys, userfaultfd).
