@@ -183,6 +183,8 @@ export const LOCK_OWNER = {
   ownerHigh: 12,
   /** The guest's process that asked last. */
   pid: 16,
+  /** The handle by which it asked last. */
+  handle: 20,
 } as const;
 
 /** A request that waits for a lock. */

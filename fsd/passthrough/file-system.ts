@@ -387,6 +387,7 @@ export class FileSystem {
   }
 
   closeHandle(slot: number): void {
+    this.locks.removeAllOf(slot);
     close(this.handles.fd(slot));
     this.handles.remove(slot);
     this.metrics.handlesLive--;

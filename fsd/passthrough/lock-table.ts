@@ -55,9 +55,17 @@ export class LockTable {
     this.#live = this.#live - 1;
   }
 
-  /** Gives back all locks on the inode. */
-  removeAllOf(slot: number): void {
-    for (let entry = this.next(slot, 0); entry !== 0; entry = this.next(slot, entry)) this.remove(entry);
+  /**
+   * Gives back the locks that were taken by a handle. They are those of its open file description (F_OFD_SETLK): a process's own end
+   * with FLUSH, which comes before the handle's end.
+   */
+  removeAllOf(handle: number): void {
+    if (this.#live === 0) return;
+    for (let entry = 1; entry < this.#used; entry++) {
+      const record = entry * LOCK_OWNER.bytes;
+      if (this.#records.getUint32(record + LOCK_OWNER.slot, true) === 0) continue;
+      if (this.#records.getUint32(record + LOCK_OWNER.handle, true) === handle) this.remove(entry);
+    }
   }
 
   /** Gives back all locks. */
@@ -81,8 +89,9 @@ export class LockTable {
   pid(entry: number): number {
     return this.#records.getUint32(entry * LOCK_OWNER.bytes + LOCK_OWNER.pid, true);
   }
-  setPid(entry: number, pid: number): void {
+  noteAsked(entry: number, pid: number, handle: number): void {
     this.#records.setUint32(entry * LOCK_OWNER.bytes + LOCK_OWNER.pid, pid, true);
+    this.#records.setUint32(entry * LOCK_OWNER.bytes + LOCK_OWNER.handle, handle, true);
   }
 
   get #used(): number {

@@ -160,6 +160,16 @@ test("FLUSH gives back what its owner has, and nobody else's", (t) => {
   assert.equal(isFreeOnHost(guest.fixture.dir, 0n, END), true, "the session's end gives back all");
 });
 
+test("locks of an open file description end with it, for which the guest sends no FLUSH", (t) => {
+  const guest = lockingGuest(t);
+  const fh = guest.guest.open(guest.node, 2);
+  assert.equal(guest.set({ owner: 5n, type: WRITE, start: 0n, end: 9n, fh }), "");
+  assert.equal(guest.set({ owner: 1n, type: WRITE, start: 10n, end: 19n }), "");
+  assert.equal(guest.guest.send(Opcode.RELEASE, guest.node, [u64(fh), u32(0, 0), u64(0n)]).error, "");
+  assert.equal(isFreeOnHost(guest.fixture.dir, 0n, 9n), true);
+  assert.equal(isFreeOnHost(guest.fixture.dir, 10n, 19n), false, "another one's");
+});
+
 test("SETLKW waits until another owner, or the host, gives back", (t) => {
   const guest = lockingGuest(t);
   guest.set({ owner: 1n, type: WRITE });

@@ -109,7 +109,7 @@ function lock(fs: FileSystem, request: FuseRequest): number {
     if (known === 0) fs.locks.remove(entry);
     return error === -Errno.EACCES ? -Errno.EAGAIN : error;
   }
-  fs.locks.setPid(entry, request.uint32(PID));
+  fs.locks.noteAsked(entry, request.uint32(PID), handleOf(fs, request));
   return 0;
 }
 

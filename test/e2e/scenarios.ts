@@ -3,6 +3,8 @@ export interface Scenario {
   readonly name: string;
   /** Words for ctr before the image. @param directory of the host, empty, for this scenario alone */
   readonly flags?: (directory: string) => readonly string[];
+  /** A flag that the ctr of old containerds does not have. */
+  readonly newFlag?: string;
   readonly command: readonly string[];
   /** More than a pipe holds: ctr does not tell runc of the end of input that ends before the container is there. */
   readonly input?: () => Buffer;
@@ -67,12 +69,14 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: "user by numbers",
+    newFlag: "--user",
     flags: () => ["--user", "1234:5678"],
     command: sh("id -u; id -g; touch /x 2>&1"),
   },
-  { name: "user by name", flags: () => ["--user", "root"], command: ["/bin/id"] },
+  { name: "user by name", newFlag: "--user", flags: () => ["--user", "root"], command: ["/bin/id"] },
   {
     name: "user that is not there",
+    newFlag: "--user",
     flags: () => ["--user", "nobody-here"],
     command: ["/bin/id"],
     error: /no users found/,
@@ -130,6 +134,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: "an ordinary user's capabilities",
+    newFlag: "--user",
     flags: () => ["--user", "1000"],
     command: statusLines("CapPrm|CapEff"),
   },
