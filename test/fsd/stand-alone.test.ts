@@ -8,7 +8,7 @@ import { type TestContext, test } from "node:test";
 import type { Toolchain } from "../../setup/toolchain.js";
 import { project, toolchain } from "../e2e/machine.js";
 import { FileSystemDaemon } from "../guest/file-system-daemon.js";
-import { runGuest } from "../guest/run-guest.js";
+import { type GuestOptions, runGuest } from "../guest/run-guest.js";
 
 // kata-fsd under QEMU alone, started by the very lines of docs/fsd.md.
 
@@ -67,7 +67,7 @@ async function follow(
   qemu: Pick<Toolchain["qemu"], "argv" | "env">,
   lines: Lines,
   script: string,
-  cpus = 1,
+  processors: Pick<GuestOptions, "cpu" | "cpus"> = {},
 ) {
   const { kernel, guestRoot: tools } = await toolchain();
   const { directory, socket, md5 } = await share(t);
@@ -78,7 +78,7 @@ async function follow(
   ]);
   t.after(() => daemon.kill());
   const outcome = await runGuest({
-    ...{ qemu, kernel, tools, cpus },
+    ...{ qemu, kernel, tools, ...processors },
     script: `set -e\n${lines.mount}\n${script}`,
     devices: lines.devices.map(here),
   });
@@ -94,9 +94,13 @@ const READ_AND_WRITE = `
   mv /mnt/new /mnt/renamed
 `;
 
-async function readAndWrite(t: TestContext, qemu: Pick<Toolchain["qemu"], "argv" | "env">): Promise<void> {
+async function readAndWrite(
+  t: TestContext,
+  qemu: Pick<Toolchain["qemu"], "argv" | "env">,
+  processors: Pick<GuestOptions, "cpu"> = {},
+): Promise<void> {
   const lines = await documentedLines("vhost-user-fs-pci");
-  const { output, directory, md5 } = await follow(t, qemu, lines, READ_AND_WRITE);
+  const { output, directory, md5 } = await follow(t, qemu, lines, READ_AND_WRITE, processors);
   assert.equal(output, `${md5}  -\n`);
   assert.equal(await readFile(join(directory, "renamed"), "utf8"), "from the guest\n");
 }
@@ -134,12 +138,13 @@ test("each processor of a guest has a request queue of its own", async (t) => {
     daemon: [...lines.daemon, "--request-queues=2"],
     devices: lines.devices.map(device),
   };
-  const { output, md5 } = await follow(t, qemu, queues, script, 2);
+  const { output, md5 } = await follow(t, qemu, queues, script, { cpus: 2 });
   assert.equal(output, `${md5}  -\n${md5}  -\n1\n1\n`);
 });
 
 test("QEMU 7.2: a directory is read and written to", async (t) => {
   const qemu = (await toolchain()).testing?.qemu["7.2"];
   assert.ok(qemu, "set-up brought no QEMU 7.2");
-  await readAndWrite(t, qemu);
+  // The emulation of this age now and then gets CMPXCHG16B wrong, which the guest's kernel uses if there is one.
+  await readAndWrite(t, qemu, { cpu: "max,-cx16" });
 });

@@ -19,6 +19,8 @@ export interface GuestOptions {
   /** Further files of the guest: by path in the guest, paths on the host. */
   readonly files?: Readonly<Record<string, string>>;
   readonly kernelParameters?: readonly string[];
+  /** QEMU's name of the processor. */
+  readonly cpu?: string;
   readonly cpus?: number;
   readonly memoryMiB?: number;
   readonly timeLimitMs?: number;
@@ -100,7 +102,7 @@ async function runQemu(
   initrd: string,
   consoleFile: string,
 ): Promise<{ stdout: string; stderr: string }> {
-  const { cpus = 1, memoryMiB = MEMORY_MIB, timeLimitMs = TIME_LIMIT_MS } = options;
+  const { cpu = "max", cpus = 1, memoryMiB = MEMORY_MIB, timeLimitMs = TIME_LIMIT_MS } = options;
   const parameters = [
     ...["console=ttyS0", "panic=-1", "reboot=k", "quiet", "rdinit=/init", "tsc=reliable", "no_timer_check"],
     ...["cryptomgr.notests", "rcupdate.rcu_expedited=1", "random.trust_cpu=on"],
@@ -113,7 +115,7 @@ async function runQemu(
     [
       ...first,
       ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
-      ...["-machine", `q35,accel=${accelerator},memory-backend=ram`, "-cpu", "max", "-smp", `${cpus}`],
+      ...["-machine", `q35,accel=${accelerator},memory-backend=ram`, "-cpu", cpu, "-smp", `${cpus}`],
       ...["-m", `${memoryMiB}M`, "-object", `memory-backend-memfd,id=ram,size=${memoryMiB}M,share=on`],
       ...["-kernel", options.kernel, "-initrd", initrd, "-append", parameters.join(" ")],
       ...["-serial", `file:${consoleFile}`, "-serial", "stdio"],
