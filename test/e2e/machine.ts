@@ -110,6 +110,11 @@ export class Machine {
     return machine;
   }
 
+  /** ctr leaves its fifos behind when a process is refused; these go with the machine. */
+  get #fifoFlags(): readonly string[] {
+    return ["--fifo-dir", join(this.state, "fifo")];
+  }
+
   /** A name for a container that no other machine uses. */
   name(suffix: string): string {
     const name = `${this.id}-${suffix}`;
@@ -127,7 +132,17 @@ export class Machine {
     command: readonly string[],
     { input, flags = [], runtime = RUNTIME }: RunOptions = {},
   ): Promise<Outcome> {
-    const words = ["run", "--rm", "--runtime", runtime, ...flags, IMAGE_NAME, this.name(suffix), ...command];
+    const words = [
+      "run",
+      "--rm",
+      ...this.#fifoFlags,
+      "--runtime",
+      runtime,
+      ...flags,
+      IMAGE_NAME,
+      this.name(suffix),
+      ...command,
+    ];
     return this.ctr(words, input);
   }
 
@@ -146,7 +161,8 @@ export class Machine {
   /** Runs a command in a container that is there. */
   exec(suffix: string, command: readonly string[], input?: Buffer): Promise<Outcome> {
     const execId = `e${randomBytes(4).toString("hex")}`;
-    return this.ctr(["task", "exec", "--exec-id", execId, this.name(suffix), ...command], input);
+    const words = ["task", "exec", ...this.#fifoFlags, "--exec-id", execId, this.name(suffix), ...command];
+    return this.ctr(words, input);
   }
 
   /** "RUNNING", "STOPPED", or undefined when there is no such task. */
