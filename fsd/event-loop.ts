@@ -15,6 +15,8 @@ export interface ListeningDevice {
 
 /** How long the rings are looked at before the daemon sleeps: a driver that asks one thing after the other finds it awake. */
 const SPIN_NS = 50_000n;
+/** A guest that always has requests keeps the sockets, and signals, waiting for so many turns of the loop. */
+const TURNS_BETWEEN_LOOKS = 64;
 /** Besides those of the devices: one of whoever waits, and those for counters and events. */
 const COMMON_DESCRIPTORS = 3;
 /** Of a device, besides its queues: its socket, and what the host changes. */
@@ -42,7 +44,7 @@ export class EventLoop {
   readonly #slots: Slot[];
   readonly #polled: PollSet;
   #hadFrontEnd = false;
-
+  #busyTurns = 0;
   #follower: EventStream | undefined;
 
   /** @param interruptFd makes {@link EventLoop.run} return when it is readable, or -1 */
@@ -68,7 +70,10 @@ export class EventLoop {
       this.#hadFrontEnd ||= connected > 0;
       for (const { device } of this.#slots) device?.retryWaiting();
       const timeoutMs = this.#timeoutMs();
-      if (!this.#spin() && this.#poll(this.interruptFd, timeoutMs)) return "interrupted";
+      const isBusy = this.#spin();
+      this.#busyTurns = isBusy ? this.#busyTurns + 1 : 0;
+      const mayLook = this.#busyTurns % TURNS_BETWEEN_LOOKS === 0;
+      if (mayLook && this.#poll(this.interruptFd, isBusy ? 0 : timeoutMs)) return "interrupted";
       for (const { device } of this.#slots) device?.serve();
       if (this.#follower?.flush() === false) this.#unfollow();
     }
@@ -107,7 +112,7 @@ export class EventLoop {
   /**
    * Waits for something to happen and serves the sockets; kicks are taken note of.
    * @param extraFd is watched, too, unless it is -1
-   * @returns whether `extraFd` is readable, or a signal came
+   * @returns whether `extraFd` is readable
    */
   #poll(extraFd: number, timeoutMs: number): boolean {
     const polled = this.#polled;
@@ -124,7 +129,7 @@ export class EventLoop {
       }
       polled.add(device?.hostEventsFd ?? -1);
     }
-    if (polled.wait(timeoutMs) === 0) return true;
+    if (polled.wait(timeoutMs) === 0) return false;
 
     // In the order in which they were added. Serving a device may change another one's descriptors, not the order.
     let position = extraFd >= 0 ? 1 : 0;

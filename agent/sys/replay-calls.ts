@@ -1,4 +1,10 @@
 import { addressOf, bindLazily, check } from "../../lib/sys/libc.js";
+import {
+  openat2,
+  RESOLVE_BENEATH,
+  RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_SYMLINKS,
+} from "../../lib/sys/openat2.js";
 
 // System calls that Node.js does not have, or not in this form. They run on the calling thread.
 
@@ -14,9 +20,6 @@ const mknodat = bindLazily<(dir: number, path: Buffer, mode: number, device: num
 const statx = bindLazily<(dir: number, path: Buffer, flags: number, mask: number, out: Buffer) => number>(
   "int statx(int dir, const void *path, int flags, uint32_t mask, void *out)",
 );
-const openat2 = bindLazily<
-  (number: number, dir: number, path: Buffer, how: number, size: number, none: number) => number
->("int64_t syscall(int64_t number, int64_t dir, const void *path, uintptr_t how, size_t size, int64_t none)");
 
 const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;
@@ -26,16 +29,9 @@ const STATX_BYTES = 256;
 const UTIME_NOW = 0x3fff_ffffn;
 const UTIME_OMIT = 0x3fff_fffen;
 
-/** The same on all architectures. */
-const SYS_OPENAT2 = 437;
 const O_PATH = 0o10000000;
 const O_DIRECTORY = 0o200000;
 const O_CLOEXEC = 0o2000000;
-const RESOLVE_NO_MAGICLINKS = 0x2;
-const RESOLVE_NO_SYMLINKS = 0x4;
-const RESOLVE_BENEATH = 0x8;
-/** struct open_how: flags, mode, resolve. */
-const OPEN_HOW_BYTES = 24;
 
 /** Sets an extended attribute. @throws SysError */
 export function setAttribute(path: Buffer, name: string, value: Buffer): void {
@@ -65,11 +61,9 @@ export function makeNode(path: Buffer, mode: number): void {
  * @throws SysError
  */
 export function openBelow(directory: number, path: Buffer): number {
-  const how = new BigUint64Array(OPEN_HOW_BYTES / 8);
-  how[0] = BigInt(O_PATH | O_DIRECTORY | O_CLOEXEC);
-  how[2] = BigInt(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
   const from = path.length === 0 ? Buffer.from(".") : path;
-  const fd = openat2(SYS_OPENAT2, directory, withNul(from), addressOf(how), OPEN_HOW_BYTES, 0);
+  const resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  const fd = openat2(directory, withNul(from), O_PATH | O_DIRECTORY | O_CLOEXEC, resolve);
   return check(fd, "openat2", String(path));
 }
 
