@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { closeSync, mkdtempSync, openSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { drainEventfd } from "../lib/sys/eventfd.js";
 import { F_WRLCK, RecordLock } from "../lib/sys/record-lock.js";
+import { openDescriptors } from "../lib/sys/testing/open-descriptors.js";
 import { VhostUserRequest } from "../lib/vhost-user/message.js";
 import {
   VIRTQ_DESC_F_INDIRECT,
@@ -197,7 +198,7 @@ test("a stopped device forgets its session; started again it serves the next one
   const { dir, guest, frontEnd } = start(t);
   writeFileSync(join(dir, "file"), "x");
   guest.init();
-  const before = readdirSync("/proc/self/fd").length;
+  const before = openDescriptors().length;
   const { nodeId } = guest.lookup(ROOT, "file");
   guest.open(nodeId);
   frontEnd.stopQueue(HIPRIO);
@@ -207,7 +208,7 @@ test("a stopped device forgets its session; started again it serves the next one
   frontEnd.startQueue(REQUESTS, base);
   assert.equal(guest.send(Opcode.LOOKUP, ROOT, [cstring("file")]).error, "ENOTCONN");
   guest.init();
-  assert.equal(readdirSync("/proc/self/fd").length, before);
+  assert.equal(openDescriptors().length, before);
   assert.notEqual(guest.lookup(ROOT, "file").nodeId, nodeId);
 });
 

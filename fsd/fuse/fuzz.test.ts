@@ -1,16 +1,9 @@
 import assert from "node:assert/strict";
-import {
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import fc from "fast-check";
+import { openDescriptors } from "../../lib/sys/testing/open-descriptors.js";
 import { BufferSegments } from "../testing/buffer-segments.js";
 import { type Fixture, serveDirectory } from "../testing/fixture.js";
 import { RecordedWindow } from "../testing/recorded-window.js";
@@ -56,14 +49,9 @@ function snapshot(outside: string): unknown {
 
 /** Descriptors of the process that refer to something of the test's directory, but not of the share. */
 function strayDescriptors({ dir, outside }: Fixture): string[] {
-  return readdirSync("/proc/self/fd").flatMap((fd) => {
-    try {
-      const path = readlinkSync(`/proc/self/fd/${fd}`);
-      return path.startsWith(outside) && path !== dir && !path.startsWith(`${dir}/`) ? [path] : [];
-    } catch {
-      return []; // The descriptor that the listing itself used.
-    }
-  });
+  return openDescriptors().filter(
+    (path) => path.startsWith(outside) && path !== dir && !path.startsWith(`${dir}/`),
+  );
 }
 
 /**

@@ -5,7 +5,6 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
-  readlinkSync,
   renameSync,
   rmdirSync,
   rmSync,
@@ -18,6 +17,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { descriptorLimit } from "../../lib/sys/resource-limit.js";
+import { openDescriptors } from "../../lib/sys/testing/open-descriptors.js";
 import { Opcode } from "../fuse/constants.js";
 import { needsRoot, serveDirectory } from "../testing/fixture.js";
 import { cstring, ROOT, type TestGuest, u32, u64 } from "../testing/test-guest.js";
@@ -26,15 +26,7 @@ const root = { skip: needsRoot };
 
 /** What this process's descriptors below `dir` refer to. */
 function openBelow(dir: string): string[] {
-  return readdirSync("/proc/self/fd").flatMap((fd) => {
-    try {
-      const path = readlinkSync(`/proc/self/fd/${fd}`);
-      return path.startsWith(dir) ? [path] : [];
-    } catch {
-      // The descriptor of the listing itself.
-      return [];
-    }
-  });
+  return openDescriptors().filter((path) => path.startsWith(dir));
 }
 
 /** A new directory on a file system of its own. */
@@ -344,21 +336,21 @@ test("where only descriptors will do, there are so many and no more, and no entr
   setLimit(2048);
   for (let index = 0; index < 400; index++) writeFileSync(join(share, `f${index}`), "");
   const { guest, metrics } = serveDirectory(t, { root: share });
-  const before = readdirSync("/proc/self/fd").length;
+  const before = openDescriptors().length;
   const entries = guest.list(ROOT, 60_000, true).filter(({ name }) => name.startsWith("f"));
   assert.equal(entries.length, 401);
   const known = entries.filter(({ nodeId }) => nodeId !== 0n);
   assert.ok(known.length > 200 && known.length < 300, `${known.length}`);
-  const opened = readdirSync("/proc/self/fd").length - before;
+  const opened = openDescriptors().length - before;
   assert.equal(opened, known.length, "a descriptor of each, and those of the daemon itself are left alone");
   const refused = entries.find(({ nodeId }) => nodeId === 0n)?.name ?? "";
   for (let tries = 0; tries < 1000; tries++) {
     assert.equal(guest.send(Opcode.LOOKUP, ROOT, [cstring(refused)]).error, "ENFILE");
   }
-  assert.equal(readdirSync("/proc/self/fd").length - before, opened, "what is refused leaves nothing");
+  assert.equal(openDescriptors().length - before, opened, "what is refused leaves nothing");
   for (const { nodeId } of known) guest.forget(nodeId, 1n);
   assert.equal(metrics.inodesLive, 0);
-  assert.equal(readdirSync("/proc/self/fd").length, before);
+  assert.equal(openDescriptors().length, before);
   guest.getattr(guest.lookup(ROOT, refused).nodeId);
 });
 
@@ -376,14 +368,14 @@ function mountOverlay(t: TestContext): string {
 test("a guest that ends its session, or goes, leaves no descriptor", root, (t) => {
   const { dir, guest } = serveDirectory(t);
   writeFileSync(join(dir, "file"), "");
-  const before = readdirSync("/proc/self/fd").length;
+  const before = openDescriptors().length;
   for (const end of [() => guest.server.reset(), () => guest.call(Opcode.DESTROY, 0n, [])]) {
     guest.getattr(guest.lookup(ROOT, "file").nodeId);
     const { entry } = guest.create(ROOT, "removed", 2, 0o600);
     guest.call(Opcode.UNLINK, ROOT, [cstring("removed")]);
     assert.equal(guest.getattr(entry.nodeId).nlink, 0);
     end();
-    assert.equal(readdirSync("/proc/self/fd").length, before);
+    assert.equal(openDescriptors().length, before);
     guest.init();
   }
 });

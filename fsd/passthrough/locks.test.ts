@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { closeSync, mkdirSync, openSync, readdirSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { F_UNLCK, F_WRLCK, flock, LOCK_EX, LOCK_NB, RecordLock } from "../../lib/sys/record-lock.js";
+import { openDescriptors } from "../../lib/sys/testing/open-descriptors.js";
 import { Opcode, OUT_HEADER_BYTES } from "../fuse/constants.js";
 import { BufferSegments } from "../testing/buffer-segments.js";
 import { type Fixture, serveDirectory } from "../testing/fixture.js";
@@ -212,9 +213,9 @@ test("requests that wait are bounded, and end with the session", (t) => {
   assert.equal(guest.wait({ owner: 99n, type: WRITE }), "errno 37", "ENOLCK");
   guest.fixture.server.reset();
   assert.equal(guest.fixture.server.waiting, 0);
-  const open = readdirSync("/proc/self/fd").length;
+  const open = openDescriptors().length;
   assert.deepEqual(guest.granted(), []);
-  assert.equal(readdirSync("/proc/self/fd").length, open);
+  assert.equal(openDescriptors().length, open);
 });
 
 test("flock is the handle's, shared with the host, and goes with RELEASE", (t) => {

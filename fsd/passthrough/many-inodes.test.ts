@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmdirSync } from "node:fs";
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -8,6 +8,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { mknodat, S_IFREG, unlinkat } from "../../lib/sys/file.js";
 import { addressOf, check } from "../../lib/sys/libc.js";
+import { openDescriptors } from "../../lib/sys/testing/open-descriptors.js";
 import { Opcode } from "../fuse/constants.js";
 import { needsRoot, serveDirectory } from "../testing/fixture.js";
 import { ROOT, type TestGuest, u32, u64 } from "../testing/test-guest.js";
@@ -27,8 +28,6 @@ function residentBytes(): number {
   collectGarbage();
   return process.memoryUsage().rss;
 }
-
-const openDescriptors = () => readdirSync("/proc/self/fd").length;
 
 /** A new directory on a file system of its own that holds many files. */
 function mountTmpfs(t: TestContext): string {
@@ -102,14 +101,14 @@ for (const [inodeFileHandles, files] of [
       for (const nodeId of nodes.slice(0, directories)) walk(nodeId);
       assert.equal(known, files + directories, "no entry came without its inode");
       assert.equal(metrics.inodesLive, files + directories);
-      assert.ok(openDescriptors() < DESCRIPTORS_MAX, `${openDescriptors()} descriptors`);
+      assert.ok(openDescriptors().length < DESCRIPTORS_MAX, `${openDescriptors().length} descriptors`);
       const perInode = (residentBytes() - memoryBefore) / known;
       assert.ok(perInode < BYTES_PER_INODE_MAX, `${perInode} bytes for each inode`);
 
       for (let index = 0; index < known; index += 101) {
         assert.equal(guest.send(Opcode.GETATTR, nodes[index] ?? 0n, [Buffer.alloc(16)]).error, "");
       }
-      assert.ok(openDescriptors() < DESCRIPTORS_MAX, `${openDescriptors()} descriptors`);
+      assert.ok(openDescriptors().length < DESCRIPTORS_MAX, `${openDescriptors().length} descriptors`);
 
       for (const nodeId of nodes) guest.forget(nodeId, 1n);
       assert.equal(metrics.inodesLive, 0);

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { openSync, readdirSync } from "node:fs";
+import { openSync } from "node:fs";
 import { describe, it, type TestContext } from "node:test";
 import { close } from "../sys/file.js";
+import { openDescriptors } from "../sys/testing/open-descriptors.js";
 import { MessageSocket } from "../sys/unix-socket.js";
 import { VhostUserBackend } from "./backend.js";
 import { BackendChannel, ShmemError } from "./backend-channel.js";
@@ -12,7 +13,6 @@ import { createSocketPair } from "./testing/test-memory.js";
 const PAGE = 4096;
 const WINDOW_BYTES = 64 * PAGE;
 const LIMIT_MS = 50;
-const openDescriptors = () => readdirSync("/proc/self/fd").length;
 
 interface Rig {
   readonly backend: VhostUserBackend;
@@ -89,7 +89,7 @@ describe("BackendChannel", () => {
     assert.throws(() => channel.map(fd, 0, 0, PAGE, false), ShmemError);
     frontEnd.start();
     assert.ok(channel.active);
-    const before = openDescriptors();
+    const before = openDescriptors().length;
     const added = backend.memoryRegionsAdded;
     channel.map(fd, PAGE, 2 * PAGE, PAGE, false);
     assert.deepEqual(frontEnd.maps.get(2 * PAGE), { fdOffset: PAGE, lengthBytes: PAGE, flags: 0 });
@@ -97,7 +97,7 @@ describe("BackendChannel", () => {
     channel.unmap(2 * PAGE, PAGE);
     assert.equal(frontEnd.maps.size, 0);
     backend.receive();
-    assert.equal(openDescriptors(), before);
+    assert.equal(openDescriptors().length, before);
   });
 
   it("says so when the front end refuses, and goes on", (t) => {
@@ -145,11 +145,11 @@ describe("BackendChannel", () => {
     const one = rig(t);
     one.frontEnd.start();
     const socket = takeOver(t, one);
-    const before = openDescriptors();
+    const before = openDescriptors().length;
     socket.send(encodeMessage(VhostUserBackendRequest.SHMEM_UNMAP, "reply", u64Payload(0)), [one.fd, one.fd]);
     one.onWait = () => {};
     one.channel.unmap(0, PAGE);
-    assert.equal(openDescriptors(), before);
+    assert.equal(openDescriptors().length, before);
   });
 
   it("ends its wait at once when the device is stopped or the channel's other side gone", (t) => {

@@ -1,15 +1,14 @@
 import assert from "node:assert/strict";
-import { openSync, readdirSync } from "node:fs";
+import { openSync } from "node:fs";
 import { describe, it, type TestContext } from "node:test";
 import fc from "fast-check";
 import { SysError } from "../sys/errno.js";
 import { close } from "../sys/file.js";
+import { openDescriptors } from "../sys/testing/open-descriptors.js";
 import { MessageSocket } from "../sys/unix-socket.js";
 import { MessageReceiver } from "./connection.js";
 import { encodeMessage, VhostUserError } from "./message.js";
 import { createSocketPair } from "./testing/test-memory.js";
-
-const openDescriptors = () => readdirSync("/proc/self/fd").length;
 
 function connect(): { sender: MessageSocket; receiver: MessageReceiver; end: () => void } {
   const [left, right] = createSocketPair();
@@ -47,7 +46,7 @@ describe("MessageReceiver", () => {
         fc.array(message, { minLength: 1, maxLength: 6 }),
         fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 20 }),
         (messages, pieces) => {
-          const before = openDescriptors();
+          const before = openDescriptors().length;
           const { sender, receiver, end } = connect();
           const received: { request: number; payload: number[]; fds: number }[] = [];
           const drain = () => {
@@ -72,7 +71,7 @@ describe("MessageReceiver", () => {
             messages.map((one) => ({ ...one, payload: [...one.payload] })),
           );
           end();
-          assert.equal(openDescriptors(), before);
+          assert.equal(openDescriptors().length, before);
         },
       ),
       { numRuns: 200 },
@@ -90,7 +89,7 @@ describe("MessageReceiver", () => {
     });
     fc.assert(
       fc.property(fc.array(piece, { maxLength: 8 }), (pieces) => {
-        const before = openDescriptors();
+        const before = openDescriptors().length;
         const { sender, receiver, end } = connect();
         for (const { bytes, fds } of pieces) sender.send(bytes, new Array<number>(fds).fill(fd));
         sender.close();
@@ -103,7 +102,7 @@ describe("MessageReceiver", () => {
           assert.ok(error instanceof VhostUserError || error instanceof SysError, String(error));
         }
         end();
-        assert.equal(openDescriptors(), before);
+        assert.equal(openDescriptors().length, before);
       }),
       { numRuns: 300 },
     );
@@ -111,13 +110,13 @@ describe("MessageReceiver", () => {
 
   it("has an end, in the midst of a message too", (t) => {
     const fd = file(t);
-    const before = openDescriptors();
+    const before = openDescriptors().length;
     const { sender, receiver, end } = connect();
     sender.send(encodeMessage(37, "request", Buffer.alloc(40)).subarray(0, 20), [fd]);
     assert.equal(receiver.receive(), "empty");
     sender.close();
     assert.equal(receiver.receive(), "end");
     end();
-    assert.equal(openDescriptors(), before);
+    assert.equal(openDescriptors().length, before);
   });
 });

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { openSync, readdirSync, readFileSync, truncateSync } from "node:fs";
+import { openSync, readFileSync, truncateSync } from "node:fs";
 import { describe, it, type TestContext } from "node:test";
 import fc from "fast-check";
 import { Errno } from "../sys/errno.js";
 import { close, pwritev } from "../sys/file.js";
 import { Iovecs } from "../sys/iovec.js";
 import { lastErrno } from "../sys/libc.js";
+import { openDescriptors } from "../sys/testing/open-descriptors.js";
 import { TestMemory } from "../vhost-user/testing/test-memory.js";
 import { GuestMemory, type MemoryRegion, MemoryRegionError } from "./guest-memory.js";
 import { GuestSegments } from "./guest-segments.js";
@@ -30,8 +31,6 @@ function region(file: TestMemory, page: number, pages: number, mode: "r" | "r+" 
     fd: openSync(`/proc/self/fd/${file.fd}`, mode),
   };
 }
-
-const openDescriptors = () => readdirSync("/proc/self/fd").length;
 
 /** How often this process has the file of a test mapped. */
 const mappings = (address: number) =>
@@ -111,7 +110,7 @@ describe("GuestMemory", () => {
     const file = ram(t, 8);
     const memory = new GuestMemory();
     memory.add(region(file, 2, 2));
-    const before = openDescriptors();
+    const before = openDescriptors().length;
     const wrong: Partial<MemoryRegion>[] = [
       { sizeBytes: 0 },
       { guestAddress: 2 ** 52 - PAGE },
@@ -125,9 +124,9 @@ describe("GuestMemory", () => {
       assert.throws(() => memory.add({ ...region(file, 2, 2), ...change }), MemoryRegionError);
     }
     assert.equal(memory.regionCount, 1);
-    assert.equal(openDescriptors(), before);
+    assert.equal(openDescriptors().length, before);
     memory.clear(() => {});
-    assert.equal(openDescriptors(), before - 1);
+    assert.equal(openDescriptors().length, before - 1);
   });
 
   it("says so when a region cannot be mapped", (t) => {
@@ -172,7 +171,7 @@ describe("GuestMemory", () => {
     const file = ram(t, 16);
     for (let page = 0; page < 16; page++) file.bytes[page * PAGE] = page + 1;
     const step = fc.record({ isAdd: fc.boolean(), page: fc.nat(15), pages: fc.integer({ min: 1, max: 4 }) });
-    const before = openDescriptors();
+    const before = openDescriptors().length;
     fc.assert(
       fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
         const memory = new GuestMemory();
@@ -208,7 +207,7 @@ describe("GuestMemory", () => {
         } finally {
           memory.clear(() => {});
         }
-        assert.equal(openDescriptors(), before);
+        assert.equal(openDescriptors().length, before);
       }),
       { numRuns: 100 },
     );

@@ -12,6 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { openDescriptors } from "../../lib/sys/testing/open-descriptors.js";
 import { removeDirectory, type SandboxLayout } from "./layout.js";
 import { OverlayBroker } from "./overlay-broker.js";
 import { Share } from "./share.js";
@@ -136,14 +137,13 @@ test("a directory whose share is still mounted is not removed", options, (t) => 
 
 test("what the broker of marks holds open of a container goes with it", options, (t) => {
   const { host, share } = fixture(t);
-  const descriptors = () => readdirSync("/proc/self/fd").length;
-  const before = descriptors();
+  const before = openDescriptors().length;
   share.add({ ...BIND, source: host, path: "c1/lower/0", readOnly: true, isOverlay: true });
   share.add({ ...BIND, source: host, path: "c1/upper", isOverlay: true });
   share.add({ ...BIND, source: host, path: "c2/upper", isOverlay: true });
-  assert.equal(descriptors(), before + 3);
+  assert.equal(openDescriptors().length, before + 3);
   share.remove("c1");
-  assert.equal(descriptors(), before + 1);
+  assert.equal(openDescriptors().length, before + 1);
   share.destroy();
-  assert.equal(descriptors(), before);
+  assert.equal(openDescriptors().length, before);
 });
