@@ -17,7 +17,8 @@ import {
   type InotifyEvent,
 } from "../../lib/sys/inotify.js";
 import { addressOf } from "../../lib/sys/libc.js";
-import type { FileSystem, InodeObserver } from "../passthrough/file-system.js";
+import type { FileSystem } from "../passthrough/file-system.js";
+import type { InodeObserver } from "../passthrough/inode-observer.js";
 import { ROOT_SLOT } from "../passthrough/inode-table.js";
 import { NameBuffer } from "../passthrough/name-buffer.js";
 import type { EventQueue } from "./event-queue.js";
@@ -95,10 +96,10 @@ export class HostWatcher implements InodeObserver {
   /** The guest has come to know an inode, by an entry of `parent`. */
   entered(slot: number, parent: number): void {
     const { fs } = this;
-    if (!fs.policy(slot).isShared || this.#watches.has(slot)) return;
+    if (!fs.policies.of(slot).isShared || this.#watches.has(slot)) return;
     // Events of files come from their directory, unless that is not part of the export.
     if (fs.inodes.type(slot) !== S_IFDIR) {
-      if (fs.inodes.type(slot) !== S_IFREG || fs.policy(parent).isShared) return;
+      if (fs.inodes.type(slot) !== S_IFREG || fs.policies.of(parent).isShared) return;
     }
     const path = fs.path(slot);
     const wd = path < 0 ? path : this.#inotify.add(path, MASK);
@@ -141,7 +142,10 @@ export class HostWatcher implements InodeObserver {
     const changedMs = this.#changedMs.get(directory);
     const nowMs = this.now();
     if (changedMs === undefined || nowMs - changedMs < QUIET_AFTER_MS) return false;
-    this.#keptUntilMs.set(directory, nowMs + this.fs.policy(directory).quietValid.seconds * 1000 + SLACK_MS);
+    this.#keptUntilMs.set(
+      directory,
+      nowMs + this.fs.policies.of(directory).quietValid.seconds * 1000 + SLACK_MS,
+    );
     return true;
   }
 
@@ -166,7 +170,7 @@ export class HostWatcher implements InodeObserver {
   }
 
   #tellsAll(slot: number): boolean {
-    if (this.fs.policy(slot).quietValid.seconds === 0) return false;
+    if (this.fs.policies.of(slot).quietValid.seconds === 0) return false;
     const fd = this.fs.pathFd(slot);
     if (fd < 0 || fstatfs(fd, this.#statfsAddress) < 0) return false;
     return TELLING.has(this.#statfs.getUint32(0, true));

@@ -12,7 +12,6 @@ import { operations } from "../passthrough/operations.js";
 import { noteOwnChange } from "../passthrough/own-change.js";
 import { ReplayDesk } from "../passthrough/replay.js";
 import type { SharePolicy } from "../passthrough/share-policy.js";
-import { SESSION } from "../state.js";
 import {
   FUSE_KERNEL_VERSION,
   IN_HEADER_BYTES,
@@ -126,8 +125,8 @@ class FuseServerImpl implements FuseServer {
     this.#wishes = {
       ...options,
       // Nobody writes to what is static: locks on it mean something to this guest alone.
-      posixLock: options.posixLock && !this.#fs.isStatic,
-      flock: options.flock && !this.#fs.isStatic,
+      posixLock: options.posixLock && !this.#fs.session.isStatic,
+      flock: options.flock && !this.#fs.session.isStatic,
       hasWindow: this.#fs.dax !== null,
       perFileDax: options.dax === "inode",
       // What is not to be remembered need not be sent.
@@ -206,7 +205,7 @@ class FuseServerImpl implements FuseServer {
   }
 
   get #isInitialised(): boolean {
-    return this.#fs.state.session.getUint32(SESSION.initialised, true) !== 0;
+    return this.#fs.session.isInitialised;
   }
 
   /** @returns the length of the reply's body, or -errno. Never throws: one request that fails must not end the device. */
@@ -285,12 +284,7 @@ class FuseServerImpl implements FuseServer {
     }
     if (this.#isInitialised) this.#destroy();
     const settled = negotiate(offer, this.#wishes);
-    const { session } = this.#fs.state;
-    session.setUint32(SESSION.initialised, 1, true);
-    session.setUint32(SESSION.minor, settled.minor, true);
-    session.setUint32(SESSION.offeredFlags, offer.flags, true);
-    session.setUint32(SESSION.flags, settled.flags, true);
-    session.setUint32(SESSION.flags2, settled.flags2, true);
+    this.#fs.session.begin({ ...settled, offeredFlags: offer.flags });
     writeInit(view, OUT_HEADER_BYTES, settled);
     this.#say("info", `FUSE ${settled.major}.${settled.minor}, flags 0x${settled.flags.toString(16)}`);
     return INIT_OUT_BYTES;

@@ -62,7 +62,7 @@ export const setattr: Operation = (fs, request, reply) => {
   const slot = fs.inodeOf(request);
   if (slot === 0) return -Errno.ESTALE;
   if (!request.has(IN_HEADER_BYTES + SETATTR_IN_BYTES)) return -Errno.EINVAL;
-  if (fs.isReadOnly(slot)) return -Errno.EROFS;
+  if (fs.policies.isReadOnly(slot)) return -Errno.EROFS;
   const valid = request.uint32(VALID);
   const fd = fs.pathFd(slot);
   if (fd < 0) return fd;
@@ -84,7 +84,7 @@ export const setattr: Operation = (fs, request, reply) => {
   }
   if (result === 0) result = fs.stat(slot);
   if (result < 0) return result;
-  fs.writeAttrOut(reply, OUT_HEADER_BYTES, slot);
+  fs.attributes.writeAttrOut(reply, OUT_HEADER_BYTES, slot);
   return ATTR_OUT_BYTES;
 };
 

@@ -16,10 +16,10 @@ export const setupmapping: Operation = (fs, request) => {
   if (!request.has(ARGUMENTS + SETUPMAPPING_IN_BYTES)) return -Errno.EINVAL;
   if (fs.inodes.type(slot) !== S_IFREG) return -Errno.EINVAL;
   // A writable map would have to grow with the file, which no released QEMU can do; and nobody may write to an image layer.
-  if (!fs.isReadOnly(slot) || !fs.isMappable(slot)) return -Errno.EOPNOTSUPP;
+  if (!fs.policies.isReadOnly(slot) || !fs.policies.isMappable(slot)) return -Errno.EOPNOTSUPP;
   if ((request.uint32(ARGUMENTS + 24) & FUSE_SETUPMAPPING_FLAG_WRITE) !== 0) return -Errno.EROFS;
   let sizeBytes = Number.POSITIVE_INFINITY;
-  if (fs.policy(slot).isImmutable) {
+  if (fs.policies.of(slot).isImmutable) {
     const result = fs.stat(slot);
     if (result < 0) return result;
     sizeBytes = fs.statx.sizeBytes;

@@ -140,7 +140,8 @@ function nameLengthAt(entry: number): number {
 
 /** The descriptor of a directory that the guest reads without OPENDIR. @returns -errno if there is none */
 function directoryWithoutHandle(fs: FileSystem, request: FuseRequest, directory: number): number {
-  if (request.uint64(ARGUMENTS) !== 0 || !fs.doesWithout(FUSE_NO_OPENDIR_SUPPORT)) return -Errno.EBADF;
+  if (request.uint64(ARGUMENTS) !== 0 || !fs.session.doesWithout(FUSE_NO_OPENDIR_SUPPORT))
+    return -Errno.EBADF;
   return fs.inodes.type(directory) === S_IFDIR ? fs.readDescriptors.of(directory) : -Errno.ENOTDIR;
 }
 
@@ -175,7 +176,7 @@ function writeEntryOf(
   nameLength: number,
 ): void {
   const slot = isDots(entry, nameLength) ? 0 : fs.lookup(directory, dentNames, entry + D_NAME);
-  if (slot > 0) fs.writeEntry(reply.view, offset, directory, slot);
+  if (slot > 0) fs.attributes.writeEntry(reply.view, offset, directory, slot);
   else reply.bytes.fill(0, offset, offset + ENTRY_OUT_BYTES);
 }
 

@@ -96,7 +96,7 @@ function change(
   setCommand: number,
   bytes: number,
 ): number {
-  if (fs.isReadOnly(slot)) return -Errno.EROFS;
+  if (fs.policies.isReadOnly(slot)) return -Errno.EROFS;
   if (request.uint32(IN_SIZE) < bytes || !request.has(DATA + bytes)) return -Errno.EINVAL;
   const fd = descriptor(fs, request, slot);
   if (fd < 0) return fd;

@@ -1,6 +1,6 @@
 import { Errno } from "../../lib/sys/errno.js";
 import { AT_FDCWD, fchmodat, getxattr, S_IFREG, setxattr } from "../../lib/sys/file.js";
-import { addressOf, lastErrno, permanentAddressOf } from "../../lib/sys/libc.js";
+import { lastErrno, permanentAddressOf } from "../../lib/sys/libc.js";
 import { FATTR_GID, FATTR_KILL_SUIDGID, FATTR_MODE, FATTR_SIZE, FATTR_UID } from "../fuse/constants.js";
 import type { FileSystem } from "./file-system.js";
 
@@ -11,9 +11,8 @@ const CAPABILITY_BYTES = 24;
 
 const nameAddress = permanentAddressOf(Buffer.from("security.capability\0"));
 
-/** What is kept from {@link savePrivileges} to {@link restorePrivileges}, within one request. */
-const capability = new Uint8Array(CAPABILITY_BYTES);
-const capabilityAddress = addressOf(capability);
+/** What is kept from {@link savePrivileges} to {@link restorePrivileges}, within one request; only the host's kernel looks at it. */
+const capabilityAddress = permanentAddressOf(new Uint8Array(CAPABILITY_BYTES));
 let capabilityBytes = 0;
 /** The mode whose bits are kept, or 0. */
 let keptMode = 0;
@@ -39,7 +38,7 @@ export function savePrivileges(fs: FileSystem, slot: number, valid: number): num
   const { mode, linkCount } = fs.statx;
   // A guest whose daemon handles these bits wants them gone at each change of owner, and cannot tell a copy-up from chown(2).
   // What has no name yet is being copied up.
-  const isCopiedUp = linkCount === 0 && fs.policy(slot).isOverlay;
+  const isCopiedUp = linkCount === 0 && fs.policies.of(slot).isOverlay;
   if ((valid & FATTR_KILL_SUIDGID) === 0 || isCopiedUp) keptMode = mode & PERMISSIONS;
   return 0;
 }

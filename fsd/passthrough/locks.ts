@@ -21,7 +21,6 @@ import {
   OUT_HEADER_BYTES,
 } from "../fuse/constants.js";
 import type { FuseRequest } from "../fuse/request.js";
-import { SESSION } from "../state.js";
 import type { FileSystem } from "./file-system.js";
 import { HandleKind } from "./handle-table.js";
 import { ANSWERED_LATER, type Operation } from "./operation.js";
@@ -84,7 +83,7 @@ export const setlkw: Operation = (fs, request) => {
  * makes the guest's kernel never ask again, which saves a round trip at every close.
  */
 export const flush: Operation = (fs, request) => {
-  if ((fs.state.session.getUint32(SESSION.flags, true) & FUSE_POSIX_LOCKS) === 0) return -Errno.ENOSYS;
+  if (!fs.session.has(FUSE_POSIX_LOCKS)) return -Errno.ENOSYS;
   const slot = fs.inodeOf(request);
   if (slot === 0) return -Errno.ESTALE;
   if (!request.has(IN_HEADER_BYTES + FLUSH_IN_BYTES)) return -Errno.EINVAL;
@@ -122,7 +121,7 @@ function lockWhole(fs: FileSystem, request: FuseRequest): number {
 
 /** Gives an owner a description of the file, for reading and writing if that is possible: locks cannot move to another one later. */
 function newOwner(fs: FileSystem, slot: number, low: number, high: number): number {
-  let fd = fs.isReadOnly(slot) ? -Errno.EROFS : fs.open(slot, O_RDWR);
+  let fd = fs.policies.isReadOnly(slot) ? -Errno.EROFS : fs.open(slot, O_RDWR);
   if (fd < 0) fd = fs.open(slot, O_RDONLY);
   if (fd < 0) return fd;
   const entry = fs.locks.insert(slot, low, high, fd);

@@ -26,13 +26,13 @@ export const lookup: Operation = (fs, request, reply) => {
   const slot = fs.lookup(parent, request, request.nameOffset);
   if (slot < 0) {
     if (slot !== -Errno.ENOENT) return slot;
-    const { negativeValid } = fs.policy(parent);
+    const { negativeValid } = fs.policies.of(parent);
     if (negativeValid.seconds === 0 && negativeValid.nanoseconds === 0) return slot;
     reply.bytes.fill(0, OUT_HEADER_BYTES, OUT_HEADER_BYTES + ENTRY_OUT_BYTES);
     writeEntry(reply.view, OUT_HEADER_BYTES, NEGATIVE_NODE_ID, 0, negativeValid, negativeValid);
     return ENTRY_OUT_BYTES;
   }
-  fs.writeEntry(reply.view, OUT_HEADER_BYTES, parent, slot);
+  fs.attributes.writeEntry(reply.view, OUT_HEADER_BYTES, parent, slot);
   return ENTRY_OUT_BYTES;
 };
 
@@ -41,7 +41,7 @@ export const getattr: Operation = (fs, request, reply) => {
   if (slot === 0) return -Errno.ESTALE;
   const result = fs.stat(slot);
   if (result < 0) return result;
-  fs.writeAttrOut(reply, OUT_HEADER_BYTES, slot);
+  fs.attributes.writeAttrOut(reply, OUT_HEADER_BYTES, slot);
   return ATTR_OUT_BYTES;
 };
 

@@ -38,7 +38,7 @@ function changedDirectory(fs: FileSystem, request: FuseRequest): number {
   const slot = fs.inodeOf(request);
   if (slot === 0) return -Errno.ESTALE;
   if (fs.inodes.type(slot) !== S_IFDIR) return -Errno.ENOTDIR;
-  return fs.isReadOnly(slot) ? -Errno.EROFS : slot;
+  return fs.policies.isReadOnly(slot) ? -Errno.EROFS : slot;
 }
 
 /** Answers with the entry of a name that was just made. */
@@ -52,7 +52,7 @@ function answerEntry(
   const slot = fs.lookup(parent, request, name - request.address);
   if (slot < 0) return slot;
   if (fs.inodes.type(slot) === S_IFDIR) fs.overlayMarks?.noteNew(slot);
-  fs.writeEntry(reply.view, OUT_HEADER_BYTES, parent, slot);
+  fs.attributes.writeEntry(reply.view, OUT_HEADER_BYTES, parent, slot);
   return ENTRY_OUT_BYTES;
 }
 
@@ -69,7 +69,7 @@ function answerCreated(
   const slot = reply.view.getUint32(OUT_HEADER_BYTES, true);
   const labelled = labelCreated(fs, request, slot);
   if (labelled === 0) {
-    fs.writeEntry(reply.view, OUT_HEADER_BYTES, parent, slot);
+    fs.attributes.writeEntry(reply.view, OUT_HEADER_BYTES, parent, slot);
     return result;
   }
   const isDirectory = fs.inodes.type(slot) === S_IFDIR;
@@ -148,7 +148,8 @@ export const link: Operation = (fs, request, reply) => {
   if (source === 0) return -Errno.ESTALE;
   const name = request.takeName(ARGUMENTS + 8);
   if (name < 0) return name;
-  if (fs.zone(source) !== fs.childZone(parent, request, name - request.address)) return -Errno.EXDEV;
+  if (fs.policies.zone(source) !== fs.policies.childZone(parent, request, name - request.address))
+    return -Errno.EXDEV;
   const parentFd = fs.pathFd(parent);
   if (parentFd < 0) return parentFd;
   const path = fs.path(source);
@@ -182,14 +183,14 @@ function move(fs: FileSystem, request: FuseRequest, namesOffset: number, flags: 
   if (!request.has(namesOffset)) return -Errno.EINVAL;
   const to = fs.inodes.slotOf(request.uint32(ARGUMENTS), request.uint32(ARGUMENTS + 4));
   if (to === 0) return -Errno.ESTALE;
-  if (fs.isReadOnly(to)) return -Errno.EROFS;
+  if (fs.policies.isReadOnly(to)) return -Errno.EROFS;
   if ((flags & ~RENAME_FLAGS) !== 0) return -Errno.EINVAL;
   const oldName = request.takeName(namesOffset);
   if (oldName < 0) return oldName;
   const newName = request.takeName(request.nameEnd);
   if (newName < 0) return newName;
-  const zone = fs.childZone(from, request, oldName - request.address);
-  if (zone !== fs.childZone(to, request, newName - request.address)) return -Errno.EXDEV;
+  const zone = fs.policies.childZone(from, request, oldName - request.address);
+  if (zone !== fs.policies.childZone(to, request, newName - request.address)) return -Errno.EXDEV;
   const fromFd = fs.pathFd(from);
   if (fromFd < 0) return fromFd;
   const toFd = fs.pathFd(to);

@@ -54,7 +54,7 @@ const HOST_FLAGS = O_ACCMODE | O_TRUNC | O_SYNC | O_DSYNC;
 function hostFlags(fs: FileSystem, flags: number): number {
   let host = flags & (HOST_FLAGS | fs.openFlagsPassed);
   // The guest's kernel reads what it must know of a page before it gathers writes to it, through any handle.
-  if (fs.gathersWrites && (flags & O_ACCMODE) === O_WRONLY) host = (host & ~O_ACCMODE) | O_RDWR;
+  if (fs.session.gathersWrites && (flags & O_ACCMODE) === O_WRONLY) host = (host & ~O_ACCMODE) | O_RDWR;
   return host;
 }
 
@@ -68,11 +68,11 @@ function openFile(fs: FileSystem, slot: number, flags: number, keepSetIdBits: bo
   if (fs.inodes.type(slot) !== S_IFREG)
     return fs.inodes.type(slot) === S_IFDIR ? -Errno.EISDIR : -Errno.ENXIO;
   if ((flags & O_ACCMODE) === O_ACCMODE) return -Errno.EINVAL;
-  if (isForWriting(flags) && fs.isReadOnly(slot)) return -Errno.EROFS;
+  if (isForWriting(flags) && fs.policies.isReadOnly(slot)) return -Errno.EROFS;
   if ((flags & O_TRUNC) !== 0) fs.credentials.keepSetIdBits(keepSetIdBits);
   const fd = fs.open(slot, hostFlags(fs, flags));
   // A file that the host keeps append-only opens in no other way. The guest's offset is the file's end then, unless it gathers writes.
-  const mayAppend = fd === -Errno.EPERM && (flags & O_APPEND) !== 0 && !fs.gathersWrites;
+  const mayAppend = fd === -Errno.EPERM && (flags & O_APPEND) !== 0 && !fs.session.gathersWrites;
   return mayAppend ? fs.open(slot, hostFlags(fs, flags) | O_APPEND) : fd;
 }
 
@@ -109,11 +109,11 @@ export const open: Operation = (fs, request, reply) => {
   const slot = fs.inodeOf(request);
   if (slot === 0) return -Errno.ESTALE;
   if (!request.has(ARGUMENTS + 8)) return -Errno.EINVAL;
-  if (fs.doesWithout(FUSE_NO_OPEN_SUPPORT)) return -Errno.ENOSYS;
+  if (fs.session.doesWithout(FUSE_NO_OPEN_SUPPORT)) return -Errno.ENOSYS;
   const kill = (request.uint32(ARGUMENTS + 4) & FUSE_OPEN_KILL_SUIDGID) !== 0;
   const fd = openFile(fs, slot, request.uint32(ARGUMENTS), !kill);
   if (fd < 0) return fd;
-  const { openFlags, keepsUnchangedFiles, isImmutable } = fs.policy(slot);
+  const { openFlags, keepsUnchangedFiles, isImmutable } = fs.policies.of(slot);
   // Where nobody ever writes, read locks are in nobody's way, and FLUSH has nothing to do.
   const noFlush = isImmutable ? FOPEN_NOFLUSH : 0;
   const flags = keepUnchanged(fs, slot, openFlags | noFlush, keepsUnchangedFiles);
@@ -125,10 +125,10 @@ export const opendir: Operation = (fs, request, reply) => {
   const slot = fs.inodeOf(request);
   if (slot === 0) return -Errno.ESTALE;
   if (fs.inodes.type(slot) !== S_IFDIR) return -Errno.ENOTDIR;
-  if (fs.doesWithout(FUSE_NO_OPENDIR_SUPPORT)) return -Errno.ENOSYS;
+  if (fs.session.doesWithout(FUSE_NO_OPENDIR_SUPPORT)) return -Errno.ENOSYS;
   const fd = fs.open(slot, O_RDONLY | O_DIRECTORY);
   if (fd < 0) return fd;
-  const { opendirFlags, keepsUnchangedDirectories } = fs.policy(slot);
+  const { opendirFlags, keepsUnchangedDirectories } = fs.policies.of(slot);
   const flags = keepUnchanged(fs, slot, opendirFlags, keepsUnchangedDirectories);
   const result = writeHandle(fs, reply, OUT_HEADER_BYTES, fd, slot, HandleKind.directory, flags);
   return result < 0 ? result : OPEN_OUT_BYTES;
@@ -162,7 +162,7 @@ export const create: Operation = (fs, request, reply) => {
   const name = request.takeName(ARGUMENTS + CREATE_IN_BYTES);
   if (name < 0) return name;
   if ((flags & O_ACCMODE) === O_ACCMODE) return -Errno.EINVAL;
-  if (fs.isReadOnly(parent)) return -Errno.EROFS;
+  if (fs.policies.isReadOnly(parent)) return -Errno.EROFS;
 
   const parentFd = fs.pathFd(parent);
   if (parentFd < 0) return parentFd;
@@ -201,7 +201,7 @@ export const tmpfile: Operation = (fs, request, reply) => {
   const flags = request.uint32(ARGUMENTS);
   const mode = request.uint32(ARGUMENTS + 4) & PERMISSIONS;
   if (fs.inodes.type(parent) !== S_IFDIR) return -Errno.ENOTDIR;
-  if (fs.isReadOnly(parent)) return -Errno.EROFS;
+  if (fs.policies.isReadOnly(parent)) return -Errno.EROFS;
 
   const directory = fs.path(parent);
   if (directory < 0) return directory;
@@ -241,9 +241,9 @@ function adoptOpened(
 
 /** Answers with the inode, referenced once more already, and a handle for `fd`; `fd` may be an errno instead. */
 function answerCreated(fs: FileSystem, reply: FuseReply, parent: number, slot: number, fd: number): number {
-  fs.writeEntry(reply.view, OUT_HEADER_BYTES, parent, slot);
+  fs.attributes.writeEntry(reply.view, OUT_HEADER_BYTES, parent, slot);
   const openOut = OUT_HEADER_BYTES + ENTRY_OUT_BYTES;
-  const openFlags = fs.policy(slot).openFlags;
+  const openFlags = fs.policies.of(slot).openFlags;
   const result = fd < 0 ? fd : writeHandle(fs, reply, openOut, fd, slot, HandleKind.file, openFlags);
   if (result < 0) {
     fs.forget(slot, 1);

@@ -43,7 +43,7 @@ export function noteOwnChange(fs: FileSystem, request: FuseRequest, journal: Cha
   const nameOffset = NAME_OFFSETS[opcode];
   if (nameOffset === undefined && !OF_INODE.has(opcode) && !COPIES.has(opcode)) return;
   const slot = fs.inodeOf(request);
-  if (slot === 0 || !fs.policy(slot).isShared) return;
+  if (slot === 0 || !fs.policies.of(slot).isShared) return;
   if (COPIES.has(opcode)) {
     // struct fuse_copy_file_range_in: the node that is written to.
     journal.inode(fs.inodes.slotOf(request.uint32(ARGUMENTS + 16), request.uint32(ARGUMENTS + 20)));

@@ -49,7 +49,7 @@ function fileAt(fs: FileSystem, request: FuseRequest, offset: number): number {
 function readableAt(fs: FileSystem, request: FuseRequest, offset: number): number {
   const fd = fileAt(fs, request, offset);
   if (fd >= 0) return fd;
-  if (request.uint64(offset) !== 0 || !fs.doesWithout(FUSE_NO_OPEN_SUPPORT)) return -Errno.EBADF;
+  if (request.uint64(offset) !== 0 || !fs.session.doesWithout(FUSE_NO_OPEN_SUPPORT)) return -Errno.EBADF;
   const slot = fs.inodeOf(request);
   if (slot === 0) return -Errno.ESTALE;
   return fs.inodes.type(slot) === S_IFREG ? fs.readDescriptors.of(slot) : -Errno.EINVAL;
@@ -166,7 +166,7 @@ export const fallocate: Operation = (fs, request) => {
   if (fd < 0) return -Errno.EBADF;
   const offset = request.offset(ARGUMENTS + 8, 0);
   const length = request.offset(ARGUMENTS + 16, 0);
-  fs.credentials.keepSetIdBits(fs.keepsSetIdBits);
+  fs.credentials.keepSetIdBits(fs.session.keepsSetIdBits);
   return hostFallocate(fd, request.uint32(ARGUMENTS + 24), offset, length) < 0 ? -lastErrno() : 0;
 };
 
@@ -199,7 +199,7 @@ export const copyFileRangeOperation: Operation = (fs, request, reply) => {
   const length = Math.min(request.uint64(ARGUMENTS + 40), COPY_MAX_BYTES);
   copyOffsets[0] = request.view.getBigInt64(ARGUMENTS + 8, true);
   copyOffsets[1] = request.view.getBigInt64(ARGUMENTS + 32, true);
-  fs.credentials.keepSetIdBits(fs.keepsSetIdBits);
+  fs.credentials.keepSetIdBits(fs.session.keepsSetIdBits);
   const result = copyFileRange(from, copyOffsetsAddress, to, copyOffsetsAddress + 8, length, 0);
   if (result < 0) return -lastErrno();
   reply.view.setUint32(OUT_HEADER_BYTES, result, true);

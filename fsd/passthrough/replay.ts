@@ -141,7 +141,7 @@ export class ReplayDesk {
         if (offset === undefined || !this.#isNamed(fs, request, replay, offset)) return undefined;
         const slot = fs.lookup(parent, request, request.nameOffset);
         if (slot < 0) return slot;
-        fs.writeEntry(reply.view, OUT_HEADER_BYTES, parent, slot);
+        fs.attributes.writeEntry(reply.view, OUT_HEADER_BYTES, parent, slot);
         return ENTRY_OUT_BYTES;
       }
       case ReplayKind.remove:
@@ -185,7 +185,7 @@ export class ReplayDesk {
 
   /** Answers an entry that is not to be used a second time. */
   #answerOnce(fs: FileSystem, reply: FuseReply, slot: number): number {
-    fs.writeEntry(reply.view, OUT_HEADER_BYTES, ROOT_SLOT, slot);
+    fs.attributes.writeEntry(reply.view, OUT_HEADER_BYTES, ROOT_SLOT, slot);
     reply.view.setUint32(OUT_HEADER_BYTES + 16, 0, true);
     reply.view.setUint32(OUT_HEADER_BYTES + 32, 0, true);
     return ENTRY_OUT_BYTES;
@@ -227,7 +227,7 @@ function touch(fs: FileSystem, request: FuseRequest, reply: FuseReply, slot: num
   if (request.opcode === Opcode.SETATTR) {
     const result = fs.stat(slot);
     if (result < 0) return result;
-    fs.writeAttrOut(reply, OUT_HEADER_BYTES, slot);
+    fs.attributes.writeAttrOut(reply, OUT_HEADER_BYTES, slot);
     return ATTR_OUT_BYTES;
   }
   if (request.opcode !== Opcode.OPEN || fs.inodes.type(slot) !== S_IFREG) return undefined;

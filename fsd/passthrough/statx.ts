@@ -15,7 +15,7 @@ export const statx: Operation = (fs, request, reply) => {
   const result = fs.stat(slot);
   if (result < 0) return result;
   reply.bytes.fill(0, OUT_HEADER_BYTES, OUT_HEADER_BYTES + STATX_OUT_BYTES);
-  writeAttrValidity(reply.view, OUT_HEADER_BYTES, fs.attrValid(slot));
-  fs.writeStatx(reply, STAT, slot);
+  writeAttrValidity(reply.view, OUT_HEADER_BYTES, fs.attributes.validity(slot));
+  fs.attributes.writeStatx(reply, STAT, slot);
   return STATX_OUT_BYTES;
 };

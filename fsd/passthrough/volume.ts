@@ -35,7 +35,7 @@ export const syncfs: Operation = (fs, request) => {
   if (slot === 0) return -Errno.ESTALE;
   const type = fs.inodes.type(slot);
   if (type !== S_IFDIR && type !== S_IFREG) return -Errno.EINVAL;
-  if (fs.isReadOnly(slot)) return 0;
+  if (fs.policies.isReadOnly(slot)) return 0;
   const fd = fs.open(slot, O_RDONLY);
   if (fd < 0) return fd;
   const result = hostSyncfs(fd) < 0 ? -lastErrno() : 0;
@@ -49,7 +49,7 @@ export const access: Operation = (fs, request) => {
   if (slot === 0) return -Errno.ESTALE;
   if (!request.has(IN_HEADER_BYTES + 8)) return -Errno.EINVAL;
   const mask = request.uint32(IN_HEADER_BYTES) & 7;
-  if ((mask & W_OK) !== 0 && fs.isReadOnly(slot)) return -Errno.EROFS;
+  if ((mask & W_OK) !== 0 && fs.policies.isReadOnly(slot)) return -Errno.EROFS;
   const result = fs.stat(slot);
   if (result < 0 || mask === 0) return result;
   const { mode, uid, gid, type } = fs.statx;

@@ -1,9 +1,9 @@
 import { addressOf } from "../../lib/sys/libc.js";
 import { FUSE_POSIX_ACL } from "../fuse/constants.js";
 import type { FuseRequest } from "../fuse/request.js";
-import { type FsdState, SESSION } from "../state.js";
 import { NameMap, Verdict } from "../xattr-map/name-map.js";
 import { overlayNames, volumeNames } from "../xattr-map/overlay-names.js";
+import type { Session } from "./session.js";
 
 export const ACL_ACCESS = Buffer.from("system.posix_acl_access");
 const ACLS = [ACL_ACCESS, Buffer.from("system.posix_acl_default")];
@@ -43,7 +43,7 @@ export class XattrNames {
   readonly #capability: Uint8Array;
 
   constructor(
-    private readonly state: FsdState,
+    private readonly session: Session,
     private readonly maps: XattrMaps,
   ) {
     this.#overlayAddress = addressOf(maps.overlay.renamed);
@@ -73,6 +73,6 @@ export class XattrNames {
   }
 
   get #hasAcls(): boolean {
-    return (this.state.session.getUint32(SESSION.flags, true) & FUSE_POSIX_ACL) !== 0;
+    return this.session.has(FUSE_POSIX_ACL);
   }
 }

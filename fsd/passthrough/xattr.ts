@@ -19,7 +19,6 @@ import {
 } from "../fuse/constants.js";
 import { type FuseReply, REPLY_BODY_MAX_BYTES } from "../fuse/reply.js";
 import type { FuseRequest } from "../fuse/request.js";
-import { SESSION } from "../state.js";
 import { Verdict, XATTR_NAME_MAX } from "../xattr-map/name-map.js";
 import type { FileSystem } from "./file-system.js";
 import type { Operation } from "./operation.js";
@@ -47,7 +46,7 @@ function takeAttributeName(fs: FileSystem, request: FuseRequest, slot: number, o
   if (length < 0) return length;
   if (length === 0) return -Errno.EINVAL;
   if (length > XATTR_NAME_MAX) return -Errno.ERANGE;
-  return fs.xattrNames.toHost(request, offset, length, fs.policy(slot).isOverlay);
+  return fs.xattrNames.toHost(request, offset, length, fs.policies.of(slot).isOverlay);
 }
 
 /** What a change comes to whose attribute is none of the host's: 0 if there is nothing to say against it, or -errno. */
@@ -70,10 +69,10 @@ function hostRefusal(fs: FileSystem, slot: number, verdict: number): number {
 export const setxattr: Operation = (fs, request) => {
   const slot = fs.inodeOf(request);
   if (slot === 0) return -Errno.ESTALE;
-  const isExtended = (fs.state.session.getUint32(SESSION.flags, true) & FUSE_SETXATTR_EXT) !== 0;
+  const isExtended = fs.session.has(FUSE_SETXATTR_EXT);
   const nameOffset = ARGUMENTS + (isExtended ? SETXATTR_IN_BYTES : SETXATTR_IN_COMPAT_BYTES);
   if (!request.has(nameOffset)) return -Errno.EINVAL;
-  if (fs.isReadOnly(slot)) return -Errno.EROFS;
+  if (fs.policies.isReadOnly(slot)) return -Errno.EROFS;
   const size = request.uint32(ARGUMENTS);
   const flags = request.uint32(ARGUMENTS + 4);
   const verdict = takeAttributeName(fs, request, slot, nameOffset);
@@ -109,7 +108,7 @@ export function setAttribute(
   size: number,
 ): number {
   if (nameLength > XATTR_NAME_MAX) return -Errno.ERANGE;
-  const verdict = fs.xattrNames.toHost(request, nameOffset, nameLength, fs.policy(slot).isOverlay);
+  const verdict = fs.xattrNames.toHost(request, nameOffset, nameLength, fs.policies.of(slot).isOverlay);
   const refused = refusal(verdict);
   if (refused < 0 || verdict === Verdict.forgotten) return refused;
   if (verdict === Verdict.opaque) return -Errno.EPERM;
@@ -193,7 +192,12 @@ export const listxattr: Operation = (fs, request, reply) => {
   // The guest's list is never longer than the host's, and may be shorter: its length is known only afterwards.
   const listed = hostListxattr(path, reply.bodyAddress, REPLY_BODY_MAX_BYTES);
   if (listed < 0) return -lastErrno();
-  const length = fs.xattrNames.listToGuest(reply.bytes, OUT_HEADER_BYTES, listed, fs.policy(slot).isOverlay);
+  const length = fs.xattrNames.listToGuest(
+    reply.bytes,
+    OUT_HEADER_BYTES,
+    listed,
+    fs.policies.of(slot).isOverlay,
+  );
   return size > 0 && length > size ? -Errno.ERANGE : answer(request, reply, length);
 };
 
@@ -216,7 +220,7 @@ function answer(request: FuseRequest, reply: FuseReply, length: number): number 
 export const removexattr: Operation = (fs, request) => {
   const slot = fs.inodeOf(request);
   if (slot === 0) return -Errno.ESTALE;
-  if (fs.isReadOnly(slot)) return -Errno.EROFS;
+  if (fs.policies.isReadOnly(slot)) return -Errno.EROFS;
   const verdict = takeAttributeName(fs, request, slot, ARGUMENTS);
   const refused = refusal(verdict);
   if (refused < 0) return refused;
