@@ -6,17 +6,19 @@ import {
   optionalPath,
   path,
   powerOfTwo,
+  seconds,
   text,
   textByName,
   wholeNumber,
 } from "./field.js";
 
-/** How sandboxes are made. config.yaml beside this file explains each key to whoever writes one. */
+/** How sandboxes are made. explanations.ts says what each key means to whoever writes one. */
 export interface Configuration {
   readonly hypervisor: HypervisorConfiguration;
   readonly guest: GuestConfiguration;
   readonly daemon: DaemonConfiguration;
   readonly runtime: RuntimeConfiguration;
+  readonly timeLimits: TimeLimits;
 }
 
 export interface HypervisorConfiguration {
@@ -34,8 +36,6 @@ export interface HypervisorConfiguration {
   readonly accelerator: "auto" | "kvm" | "tcg";
   readonly cpus: number;
   readonly memoryMiB: number;
-  /** From the start of QEMU until the agent answers. */
-  readonly bootTimeLimitSeconds: number;
 }
 
 export interface GuestConfiguration {
@@ -63,6 +63,12 @@ export interface RuntimeConfiguration {
   readonly logLevel: "info" | "debug" | "warn" | "error";
 }
 
+/** How long things may take before they count as failed. */
+export interface TimeLimits {
+  /** From the start of QEMU until the agent answers. */
+  readonly bootSeconds: number;
+}
+
 /** A field for each key. */
 export type Section<T> = { readonly [K in keyof T]: Field<T[K]> };
 
@@ -76,22 +82,24 @@ export const CONFIGURATION_FIELDS: { readonly [S in keyof Configuration]: Sectio
     firmware: text("qboot.rom"),
     accelerator: oneOf("auto", ["kvm", "tcg"]),
     cpus: wholeNumber(1, { from: 1, to: 255 }),
-    memoryMiB: wholeNumber(1024, { from: 128, to: 1 << 20 }),
-    bootTimeLimitSeconds: wholeNumber(120, { from: 1, to: 3600 }),
+    memoryMiB: wholeNumber(1024, { from: 128, to: 1 << 20, unit: "MiB" }),
   },
   guest: {
     root: path("/opt/kata-fs/guest/root"),
     agentLogLevel: oneOf("info", ["trace", "debug", "warn", "error"]),
   },
   daemon: {
-    path: optionalPath(),
+    path: optionalPath("/usr/local/bin/kata-fsd"),
     dax: onOrOff(true),
-    daxWindowMiB: powerOfTwo(256, { from: 2, to: 512 }),
-    guestDaxWindowMiB: powerOfTwo(256, { from: 2, to: 256 }),
-    daxThresholdKiB: wholeNumber(128, { from: 0, to: 1 << 20 }),
+    daxWindowMiB: powerOfTwo(256, { from: 2, to: 512, unit: "MiB" }),
+    guestDaxWindowMiB: powerOfTwo(256, { from: 2, to: 256, unit: "MiB" }),
+    daxThresholdKiB: wholeNumber(128, { from: 0, to: 1 << 20, unit: "KiB" }),
   },
   runtime: {
-    reportDirectory: optionalPath(),
+    reportDirectory: optionalPath("/var/log/kata-fs"),
     logLevel: oneOf("info", ["debug", "warn", "error"]),
+  },
+  timeLimits: {
+    bootSeconds: seconds(120, { from: 1, to: 3600 }),
   },
 };

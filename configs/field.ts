@@ -2,10 +2,16 @@
 export interface Field<T> {
   /** The value without the key. */
   readonly fallback: T;
-  /** What a value must be, for errors: "a whole number from 1 to 255". */
+  /** What a value must be, for errors and for the commented file: "a whole number from 1 to 255". */
   readonly expects: string;
+  /** What a number counts: "MiB", "seconds". */
+  readonly unit?: string;
+  /** A value to show in the commented file where there is no {@link fallback}. */
+  readonly example?: unknown;
   /** The value of what YAML had; undefined when it is not what is expected. */
   read(value: unknown): { readonly value: T } | undefined;
+  /** What a later file's value makes of an earlier file's; without it the later one replaces the earlier one. */
+  join?(earlier: T, later: T): T;
 }
 
 /** An absolute path. */
@@ -14,8 +20,8 @@ export function path(fallback: string): Field<string> {
 }
 
 /** An absolute path, or nothing when the key is absent. */
-export function optionalPath(): Field<string | undefined> {
-  return { fallback: undefined, ...PATH };
+export function optionalPath(example: string): Field<string | undefined> {
+  return { fallback: undefined, example, ...PATH };
 }
 
 const PATH = {
@@ -32,26 +38,39 @@ export function text(fallback: string): Field<string> {
   };
 }
 
-export function wholeNumber(fallback: number, { from, to }: { from: number; to: number }): Field<number> {
-  return {
-    fallback,
-    expects: `a whole number from ${from} to ${to}`,
-    read: (value) =>
-      typeof value === "number" && Number.isInteger(value) && value >= from && value <= to
-        ? { value }
-        : undefined,
-  };
+/** What numbers a field takes, both ends included. */
+export interface NumberRange {
+  readonly from: number;
+  readonly to: number;
+  readonly unit?: string;
+}
+
+export function wholeNumber(fallback: number, range: NumberRange): Field<number> {
+  return numberField(fallback, range, "a whole number", Number.isInteger);
 }
 
 /** A power of two between two others. */
-export function powerOfTwo(fallback: number, { from, to }: { from: number; to: number }): Field<number> {
+export function powerOfTwo(fallback: number, range: NumberRange): Field<number> {
+  return numberField(fallback, range, "a power of two", (value) => Number.isInteger(Math.log2(value)));
+}
+
+/** A time, with fractions of a second. */
+export function seconds(fallback: number, range: Omit<NumberRange, "unit">): Field<number> {
+  return numberField(fallback, { ...range, unit: "seconds" }, "a number", () => true);
+}
+
+function numberField(
+  fallback: number,
+  { from, to, unit }: NumberRange,
+  kind: string,
+  isKind: (value: number) => boolean,
+): Field<number> {
   return {
     fallback,
-    expects: `a power of two from ${from} to ${to}`,
+    expects: `${kind} from ${from} to ${to}`,
+    ...(unit === undefined ? {} : { unit }),
     read: (value) =>
-      typeof value === "number" && Number.isInteger(Math.log2(value)) && value >= from && value <= to
-        ? { value }
-        : undefined,
+      typeof value === "number" && value >= from && value <= to && isKind(value) ? { value } : undefined,
   };
 }
 
@@ -94,7 +113,23 @@ export function commandLine(fallback: readonly string[]): Field<readonly string[
   };
 }
 
-/** A mapping from names to strings. */
+/** A list of strings each of which has to be `valid`. @param expects what the list is: "a list of absolute paths" */
+export function textList(
+  fallback: readonly string[],
+  expects: string,
+  valid: (text: string) => boolean,
+): Field<readonly string[]> {
+  return {
+    fallback,
+    expects,
+    read: (value) =>
+      Array.isArray(value) && value.every((word): word is string => typeof word === "string" && valid(word))
+        ? { value }
+        : undefined,
+  };
+}
+
+/** A mapping from names to strings. A later file's names are added to an earlier file's. */
 export function textByName(): Field<Readonly<Record<string, string>>> {
   return {
     fallback: {},
@@ -106,5 +141,6 @@ export function textByName(): Field<Readonly<Record<string, string>>> {
         ? { value: Object.fromEntries(entries) }
         : undefined;
     },
+    join: (earlier, later) => ({ ...earlier, ...later }),
   };
 }

@@ -5,6 +5,17 @@ export type {
   GuestConfiguration,
   HypervisorConfiguration,
   RuntimeConfiguration,
+  TimeLimits,
 } from "./configuration.js";
-export { defaultFiles, findConfigurationFile, loadConfiguration } from "./load.js";
-export { parseConfiguration } from "./parse.js";
+export { defaultFiles, dropInsOf, findConfigurationFile, loadConfiguration, loadSettings } from "./load.js";
+export { parseConfiguration, parseSettings } from "./parse.js";
+export {
+  configurationOf,
+  DEFAULT_ORIGIN,
+  type EffectiveSettings,
+  effectiveSettings,
+  type Overrides,
+  overridesOf,
+  type Setting,
+  type Settings,
+} from "./settings.js";

@@ -2,96 +2,106 @@ import { type Document, isMap, isScalar, LineCounter, parseDocument } from "yaml
 import { nearest } from "../lib/nearest.js";
 import { ConfigError } from "./config-error.js";
 import { CONFIGURATION_FIELDS, type Configuration, type Section } from "./configuration.js";
+import {
+  configurationOf,
+  effectiveSettings,
+  mapSections,
+  type SectionSettings,
+  type Setting,
+  type Settings,
+} from "./settings.js";
+
+/** Reads a configuration from one text, as {@link parseSettings}, with the defaults filled in. */
+export function parseConfiguration(yaml: string, name: string): Configuration {
+  return configurationOf(effectiveSettings([parseSettings(yaml, name)]));
+}
 
 /**
- * Reads a configuration.
+ * Reads the keys that a configuration file sets.
  *
  * @param yaml the text of the file
- * @param name how errors name the file
+ * @param name how errors and origins name the file
  * @throws ConfigError for text that is not YAML, an unknown key, a value of another kind than its key wants.
  */
-export function parseConfiguration(yaml: string, name: string): Configuration {
+export function parseSettings(yaml: string, name: string): Settings {
   const lines = new LineCounter();
   const document = parseDocument(yaml, { lineCounter: lines, prettyErrors: false, logLevel: "error" });
-  const complain = (keys: readonly string[], complaint: string): never => {
-    throw new ConfigError(`${name}${lineOf(document, lines, keys)}: ${complaint}`);
-  };
-
   const [syntaxError] = document.errors;
   if (syntaxError !== undefined) {
     const { line } = lines.linePos(syntaxError.pos[0]);
     throw new ConfigError(`${name}:${line}: ${syntaxError.message.split("\n", 1)[0]}`);
   }
-  const root = mappingOf(document.toJS(), [], complain);
-  refuseUnknown(root, CONFIGURATION_FIELDS, [], complain);
-  const section = <K extends keyof Configuration>(key: K): Configuration[K] =>
-    readSection<Configuration[K]>(
-      mappingOf(root.get(key), [key], complain),
-      CONFIGURATION_FIELDS[key],
-      key,
-      complain,
-    );
-  return {
-    hypervisor: section("hypervisor"),
-    guest: section("guest"),
-    daemon: section("daemon"),
-    runtime: section("runtime"),
-  };
+  return readSettings(document.toJS(), (keys) => `${name}${lineOf(document, lines, keys)}`);
 }
 
-type Complain = (keys: readonly string[], complaint: string) => never;
+/** Says where a key stands, for errors and origins. */
+export type Locate = (keys: readonly string[]) => string;
+
+/**
+ * Checks the keys and values of a configuration that some parser has read.
+ *
+ * @throws ConfigError as {@link parseSettings}
+ */
+export function readSettings(parsed: unknown, locate: Locate): Settings {
+  const root = mappingOf(parsed, [], locate);
+  refuseUnknown(root, CONFIGURATION_FIELDS, [], locate);
+  return mapSections<"settings">((section) =>
+    readSection(
+      mappingOf(root.get(section), [section], locate),
+      CONFIGURATION_FIELDS[section],
+      section,
+      locate,
+    ),
+  );
+}
 
 function readSection<T>(
   mapping: ReadonlyMap<string, unknown>,
   fields: Section<T>,
   section: string,
-  complain: Complain,
-): T {
-  refuseUnknown(mapping, fields, [section], complain);
-  const result: Partial<T> = {};
+  locate: Locate,
+): SectionSettings<T> {
+  refuseUnknown(mapping, fields, [section], locate);
+  const result: { [K in keyof T]?: Setting<T[K]> } = {};
   for (const key in fields) {
-    const field = fields[key];
-    if (!mapping.has(key)) {
-      result[key] = field.fallback;
-      continue;
-    }
+    if (!mapping.has(key)) continue;
+    const { expects, unit, read } = fields[key];
     const found = mapping.get(key);
-    const read = field.read(found);
-    if (read === undefined) {
-      complain([section, key], `${section}.${key} is ${JSON.stringify(found)}; needed: ${field.expects}`);
-    } else {
-      result[key] = read.value;
+    const accepted = read(found);
+    const keys = [section, key];
+    if (accepted === undefined) {
+      const needed = unit === undefined ? expects : `${expects}, in ${unit}`;
+      throw new ConfigError(
+        `${locate(keys)}: ${keys.join(".")} is ${JSON.stringify(found)}; needed: ${needed}`,
+      );
     }
+    result[key] = { value: accepted.value, origin: locate(keys) };
   }
-  return result as T; // Every key of T has a field, and every field was read.
+  return result;
 }
 
 function refuseUnknown(
   mapping: ReadonlyMap<string, unknown>,
   known: object,
   path: readonly string[],
-  complain: Complain,
+  locate: Locate,
 ): void {
   for (const key of mapping.keys()) {
     if (Object.hasOwn(known, key)) continue;
     const keys = [...path, key];
-    complain(
-      keys,
-      `unknown key ${keys.join(".")}; needed: a known one, the nearest is ${nearest(key, Object.keys(known))}`,
+    const hint = nearest(key, Object.keys(known));
+    throw new ConfigError(
+      `${locate(keys)}: unknown key ${keys.join(".")}; needed: a known one, the nearest is ${hint}`,
     );
   }
 }
 
 /** A mapping's entries; an empty file and a section of which all is commented out count as empty mappings. */
-function mappingOf(
-  value: unknown,
-  keys: readonly string[],
-  complain: Complain,
-): ReadonlyMap<string, unknown> {
+function mappingOf(value: unknown, keys: readonly string[], locate: Locate): ReadonlyMap<string, unknown> {
   if (value === null || value === undefined) return new Map();
   if (typeof value !== "object" || Array.isArray(value)) {
     const what = keys.length === 0 ? "the configuration" : keys.join(".");
-    return complain(keys, `${what} is ${JSON.stringify(value)}; needed: a mapping`);
+    throw new ConfigError(`${locate(keys)}: ${what} is ${JSON.stringify(value)}; needed: a mapping`);
   }
   return new Map(Object.entries(value));
 }

@@ -68,7 +68,7 @@ async function dispatch([command, ...words]: readonly string[], signal: AbortSig
   if (command === "start") {
     const request = parseRunRequest(words);
     const { KATA_FS_CONTAINERD: wanted = "any", KATA_FS_CONFIG: configFile } = process.env;
-    const overrides = configFile === undefined ? {} : await readOverrides(configFile);
+    const overrides = configFile === undefined ? {} : readOverrides(configFile);
     const toolchain = await setUpAndTell({ containerd: wanted, forTests: false }, overrides);
     const containerd = chooseContainerd(toolchain, wanted);
     const directory = privateDirectory();

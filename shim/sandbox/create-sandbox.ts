@@ -98,7 +98,7 @@ async function bringUp(
   const [agent, kernelToAgentMs] = await timed(() =>
     connectAgent({
       connect: (port, signal) => vsock.connect(port, signal),
-      timeLimitMs: hypervisor.bootTimeLimitSeconds * 1000,
+      timeLimitMs: configuration.timeLimits.bootSeconds * 1000,
       lost: died,
       describeConsole: () => qemu.describeConsole(),
     }),

@@ -149,7 +149,10 @@ describe("a container is refused in one line, and leaves nothing,", () => {
     },
     {
       title: "when the agent does not answer in time, with the guest's last words",
-      changes: { hypervisor: { bootTimeLimitSeconds: 12, kernelParameters: "init=/no/such/init panic=0" } },
+      changes: {
+        hypervisor: { kernelParameters: "init=/no/such/init panic=0" },
+        timeLimits: { bootSeconds: 12 },
+      },
       expected: /agent.*(no such init|Requested init|Kernel panic|panic)/is,
     },
   ];

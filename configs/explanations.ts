@@ -1,0 +1,59 @@
+import type { Configuration } from "./configuration.js";
+
+/** What the commented file says of a section and its keys. Types, units and defaults are not written here: they come from the fields. */
+export type Explanations = {
+  readonly [S in keyof Configuration]: {
+    readonly section: string;
+    readonly keys: { readonly [K in keyof Configuration[S]]: string };
+  };
+};
+
+export const EXPLANATIONS: Explanations = {
+  hypervisor: {
+    section: "The virtual machine.",
+    keys: {
+      argv: "QEMU 11.1 or newer: a command, or a list of a command and its first arguments.",
+      env: "Variables added to QEMU's environment. Drop-ins add to them, name by name.",
+      kernel:
+        "The guest's kernel, a boot image or an ELF file with a PVH entry. It needs virtio-fs and FUSE DAX built in, as Debian's cloud kernels have them.",
+      kernelParameters: "Appended to the kernel's command line.",
+      firmware:
+        'File name for QEMU\'s -bios. qboot starts a kernel a quarter of a second sooner than SeaBIOS; "" leaves it to QEMU.',
+      accelerator: "auto: KVM where it works, TCG (emulation) otherwise. kvm and tcg insist.",
+      cpus: "Virtual processors of a sandbox.",
+      memoryMiB: "Memory of a sandbox. The host gives it page by page as the guest touches it.",
+    },
+  },
+  guest: {
+    section: "What runs in the virtual machine besides the containers.",
+    keys: {
+      root: "The directory that is every guest's root file system, shared read-only.",
+      agentLogLevel: "The agent logs to the guest's console.",
+    },
+  },
+  daemon: {
+    section: "kata-fsd, which shares files with the guest: one process for each sandbox.",
+    keys: {
+      path: "The program. Without the key: the one beside the shim.",
+      dax: "on: files of image layers are mapped from the host's page cache into the guest. off: virtio-fs without DAX, which any QEMU from 7.2 on can do.",
+      daxWindowMiB:
+        "Address space for mapped files of containers: 2 MiB a range. More than 256 makes mapping slow (QEMU's cost for one grows with their number).",
+      guestDaxWindowMiB: "The same for the guest's own programs.",
+      daxThresholdKiB: "Files below this size are read through the guest's page cache instead.",
+    },
+  },
+  runtime: {
+    section: "The shim.",
+    keys: {
+      reportDirectory:
+        "When set, a sandbox leaves <directory>/<sandbox id>.json at its end: how long each phase took, the daemon's counters.",
+      logLevel: "The shim logs into containerd's log.",
+    },
+  },
+  timeLimits: {
+    section: "How long things may take before they count as failed.",
+    keys: {
+      bootSeconds: "From power-on until the agent in the guest answers.",
+    },
+  },
+};
