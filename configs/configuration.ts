@@ -9,6 +9,7 @@ import {
   seconds,
   text,
   textByName,
+  textList,
   wholeNumber,
 } from "./field.js";
 
@@ -18,6 +19,7 @@ export interface Configuration {
   readonly guest: GuestConfiguration;
   readonly daemon: DaemonConfiguration;
   readonly runtime: RuntimeConfiguration;
+  readonly annotations: AnnotationsConfiguration;
   readonly timeLimits: TimeLimits;
 }
 
@@ -63,6 +65,19 @@ export interface RuntimeConfiguration {
   readonly logLevel: "info" | "debug" | "warn" | "error";
 }
 
+/** Which of Kata's annotations may change the configuration of their pod. */
+export interface AnnotationsConfiguration {
+  /** Regular expressions for names without `io.katacontainers.config.`, each for a whole name. */
+  readonly enable: readonly string[];
+  /** As {@link enable}, for annotations that are accepted without effect. */
+  readonly ignore: readonly string[];
+  /** Globs of paths that annotations may name, one list for each key that is a path. */
+  readonly hypervisorPaths: readonly string[];
+  readonly kernelPaths: readonly string[];
+  readonly firmwarePaths: readonly string[];
+  readonly daemonPaths: readonly string[];
+}
+
 /** How long things may take before they count as failed. */
 export interface TimeLimits {
   /** From the start of QEMU until the agent answers. */
@@ -99,7 +114,30 @@ export const CONFIGURATION_FIELDS: { readonly [S in keyof Configuration]: Sectio
     reportDirectory: optionalPath("/var/log/kata-fs"),
     logLevel: oneOf("info", ["debug", "warn", "error"]),
   },
+  annotations: {
+    enable: annotationNames(["hypervisor\\.kernel_params"]),
+    ignore: annotationNames([]),
+    hypervisorPaths: pathPatterns(),
+    kernelPaths: pathPatterns(),
+    firmwarePaths: pathPatterns(),
+    daemonPaths: pathPatterns(),
+  },
   timeLimits: {
     bootSeconds: seconds(120, { from: 1, to: 3600 }),
   },
 };
+
+function annotationNames(fallback: readonly string[]): Field<readonly string[]> {
+  return textList(fallback, "a list of regular expressions", (text) => {
+    try {
+      return new RegExp(text, "u") instanceof RegExp;
+    } catch {
+      // A SyntaxError is the answer.
+      return false;
+    }
+  });
+}
+
+function pathPatterns(): Field<readonly string[]> {
+  return textList([], "a list of globs of absolute paths", (text) => text.startsWith("/"));
+}

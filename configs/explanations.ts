@@ -50,6 +50,20 @@ export const EXPLANATIONS: Explanations = {
       logLevel: "The shim logs into containerd's log.",
     },
   },
+  annotations: {
+    section:
+      "Annotations io.katacontainers.config.* by which a pod changes its own configuration. One that is neither enabled nor ignored fails the pod.",
+    keys: {
+      enable:
+        "Regular expressions for names without io.katacontainers.config., each for a whole name: hypervisor\\.default_(vcpus|memory). docs/configuration.md lists the names. Whoever may create pods may use them.",
+      ignore: "The same for annotations that are accepted and have no effect.",
+      hypervisorPaths:
+        "Paths that hypervisor.path may have, as globs: /opt/qemu-*/bin/qemu-system-x86_64. None, by default.",
+      kernelPaths: "Paths that hypervisor.kernel may have.",
+      firmwarePaths: "Paths that hypervisor.firmware may have.",
+      daemonPaths: "Paths that hypervisor.virtio_fs_daemon may have.",
+    },
+  },
   timeLimits: {
     section: "How long things may take before they count as failed.",
     keys: {

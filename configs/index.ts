@@ -1,5 +1,7 @@
+export { ANNOTATION_PREFIX, ANNOTATION_RULES } from "./annotations.js";
 export { ConfigError } from "./config-error.js";
 export type {
+  AnnotationsConfiguration,
   Configuration,
   DaemonConfiguration,
   GuestConfiguration,
@@ -9,6 +11,7 @@ export type {
 } from "./configuration.js";
 export { defaultFiles, dropInsOf, findConfigurationFile, loadConfiguration, loadSettings } from "./load.js";
 export { parseConfiguration, parseSettings } from "./parse.js";
+export { NO_OPTIONS, type RuntimeOptions, resolveConfiguration, type Sources } from "./resolve.js";
 export {
   configurationOf,
   DEFAULT_ORIGIN,

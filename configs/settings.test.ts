@@ -43,6 +43,7 @@ test("what somebody has set can be told from the defaults", () => {
     guest: {},
     daemon: {},
     runtime: {},
+    annotations: {},
     timeLimits: {},
   });
   assert.deepEqual(overridesOf(effectiveSettings(layers)).runtime, { logLevel: "debug" });

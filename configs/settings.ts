@@ -38,6 +38,7 @@ export function mapSections<Kind extends keyof SectionOf<unknown>>(
     guest: make("guest"),
     daemon: make("daemon"),
     runtime: make("runtime"),
+    annotations: make("annotations"),
     timeLimits: make("timeLimits"),
   };
 }

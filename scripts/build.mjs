@@ -30,6 +30,7 @@ const BUNDLES = {
   "agent.cjs": "agent/start.ts",
   "agent-main.cjs": "agent/main.ts",
   "kata-fs.cjs": "setup/main.ts",
+  "toml.cjs": "configs/toml.ts",
 };
 
 /** Command in dist/bin/ -> its file in the repository. */
@@ -82,17 +83,18 @@ export async function completeSources() {
   await buildProto();
 }
 
-/**
- * Keeps shim/late.ts, which the shim imports dynamically, out of the shim's first bundle.
- *
- * @type {import("esbuild").Plugin}
- */
-const lateBundle = {
-  name: "late-bundle",
+/** Modules that the others import dynamically, as bundles of their own: read and compiled when they are needed. */
+const LATE_BUNDLES = { "late.js": "./shim-late.cjs", "toml.js": "./toml.cjs" };
+
+/** @type {import("esbuild").Plugin} */
+const lateBundles = {
+  name: "late-bundles",
   setup({ onResolve }) {
-    onResolve({ filter: /\/late\.js$/ }, ({ kind }) =>
-      kind === "dynamic-import" ? { path: "./shim-late.cjs", external: true } : undefined,
-    );
+    for (const [module, bundle] of Object.entries(LATE_BUNDLES)) {
+      onResolve({ filter: new RegExp(`/${module.replace(".", "\\.")}$`) }, ({ kind }) =>
+        kind === "dynamic-import" ? { path: bundle, external: true } : undefined,
+      );
+    }
   },
 };
 
@@ -117,7 +119,7 @@ async function makeBundles(dist) {
         sourcemap: "linked",
         sourcesContent: false,
         external: ["koffi"],
-        plugins: [lateBundle],
+        plugins: [lateBundles],
         supported: { "dynamic-import": false },
         write: false,
         logLevel: "warning",

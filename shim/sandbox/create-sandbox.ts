@@ -1,12 +1,7 @@
 import { accessSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import {
-  ConfigError,
-  type Configuration,
-  findConfigurationFile,
-  loadConfiguration,
-} from "../../configs/index.js";
+import type { Configuration } from "../../configs/index.js";
 import { acceptToUnix, createVsockDevice, serveUnixBridge } from "../../lib/vsock/index.js";
 import { messageOf, ShimError, StatusCode } from "../error.js";
 import type { ShimLogger } from "../log/logger.js";
@@ -17,6 +12,7 @@ import { probeQemu, requireDax } from "../vm/probe.js";
 import { type QemuCommand, QemuError, QemuProcess } from "../vm/qemu-process.js";
 import type { AgentClient } from "./agent-client.js";
 import { endingWithUs, recordProcesses } from "./child.js";
+import { sandboxConfiguration } from "./configuration.js";
 import { FsDaemon } from "./daemon.js";
 import { connectAgent } from "./guest-boot.js";
 import { HostEvents } from "./host-events.js";
@@ -49,8 +45,7 @@ async function createSandbox(
 ): Promise<KataSandbox> {
   const undo = new UndoStack();
   try {
-    const configuration = readConfiguration(spec.configPath);
-    logger.setLevel(configuration.runtime.logLevel);
+    const configuration = await sandboxConfiguration(spec, logger);
     return await bringUp(spec, layout, configuration, undo, logger);
   } catch (error) {
     await undo.undo().catch((failure: unknown) => {
@@ -138,15 +133,6 @@ async function bringUp(
     });
   };
   return new KataSandbox({ vmmPid: qemu.pid, agent, share, died, undo, phases, beforeStop, logger });
-}
-
-function readConfiguration(configPath: string | undefined): Configuration {
-  try {
-    return loadConfiguration(findConfigurationFile(configPath, process.env));
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    throw new ShimError(StatusCode.INVALID_ARGUMENT, error.message, { cause: error });
-  }
 }
 
 function chosenAccelerator(configured: Configuration["hypervisor"]["accelerator"]) {

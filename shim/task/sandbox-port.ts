@@ -1,3 +1,4 @@
+import type { RuntimeOptions } from "../../configs/index.js";
 import type { agent } from "../../proto/index.js";
 import type { RootfsMount } from "../events/task-events.js";
 
@@ -17,8 +18,8 @@ export interface SandboxSpec {
   readonly id: string;
   readonly namespace: string;
   readonly bundle: string;
-  /** Configuration file that containerd names in the runtime's options, if it does. */
-  readonly configPath: string | undefined;
+  /** What containerd says about the configuration. */
+  readonly runtimeOptions: RuntimeOptions;
 }
 
 export interface ContainerSpec {

@@ -209,7 +209,7 @@ test("Kill reaches the process, and says NOT_FOUND once it has ended", async () 
 test("the configuration file comes from our runtime options, and from no others", async () => {
   const value = RuntimeOptions.encode({ config_path: "/etc/k.yaml" }).finish();
   await create("c", { options: { type_url: "containerd.runc.v1.Options", value } });
-  assert.equal(factory.specs.at(-1)?.configPath, undefined);
+  assert.deepEqual(factory.specs.at(-1)?.runtimeOptions, { configPath: "", configBody: "" });
   await remove("c");
 });
 
@@ -221,7 +221,14 @@ test("runtime options of our type", async () => {
   await assert.rejects(withOptions(Uint8Array.of(0xff)), refusedWith(invalid, /cannot be decoded/));
   await assert.rejects(withPath("k.yaml"), refusedWith(invalid, /must be absolute/));
   await withPath("/etc/k.yaml");
-  assert.equal(factory.specs.at(-1)?.configPath, "/etc/k.yaml");
+  assert.deepEqual(factory.specs.at(-1)?.runtimeOptions, { configPath: "/etc/k.yaml", configBody: "" });
+});
+
+test("runtime options that hold the configuration, as containerd from 1.7 on sends a table without ConfigPath", async () => {
+  const config_body = Buffer.from('TypeUrl = "x"\n');
+  const value = RuntimeOptions.encode({ type_url: "x", config_body }).finish();
+  await create("c", { options: { type_url: "runtimeoptions.v1.Options", value } });
+  assert.deepEqual(factory.specs.at(-1)?.runtimeOptions, { configPath: "", configBody: 'TypeUrl = "x"\n' });
 });
 
 test("what containerd must not be told UNIMPLEMENTED for", async () => {

@@ -5,7 +5,7 @@ import { timestampOf } from "../timestamp.js";
 import type { Controls } from "./controls.js";
 import { hostCgroupVersion, metricsOf } from "./metrics-message.js";
 import type { Exit, ProcessStatus } from "./process.js";
-import { configPathOf } from "./runtime-options.js";
+import { runtimeOptionsOf } from "./runtime-options.js";
 import type { Tasks } from "./tasks.js";
 
 /** Linux has the signals 1 to 64. */
@@ -135,7 +135,7 @@ async function create(tasks: Tasks, request: containerd.CreateTaskRequest): Prom
     bundle,
     rootfs: request.rootfs.map(({ type, source, target, options }) => ({ type, source, target, options })),
     stdio: { stdin, stdout, stderr, terminal },
-    configPath: configPathOf(request.options),
+    runtimeOptions: runtimeOptionsOf(request.options),
   });
 }
 

@@ -11,6 +11,7 @@ import type { Logger } from "../log/logger.js";
 import { FakeSandboxFactory } from "./fake-sandbox.test-support.js";
 import { type CreateTask, Tasks } from "./tasks.js";
 
+const OPTIONS = { configPath: "/etc/x.yaml", configBody: "" };
 const NO_STDIO = { stdin: "", stdout: "", stderr: "", terminal: false };
 
 let root: string;
@@ -46,7 +47,7 @@ function taskOf(id: string, annotations: Record<string, string> = {}): CreateTas
   const bundle = join(root, id);
   mkdirSync(bundle, { recursive: true });
   writeFileSync(join(bundle, "config.json"), JSON.stringify({ annotations }));
-  return { id, bundle, rootfs: [], stdio: NO_STDIO, configPath: "/etc/x.yaml" };
+  return { id, bundle, rootfs: [], stdio: NO_STDIO, runtimeOptions: OPTIONS };
 }
 
 const podTask = () => taskOf("pod", { "io.kubernetes.cri.container-type": "sandbox" });
@@ -69,7 +70,7 @@ const heard = () =>
 test("a single container: events in order, the VM ends with it", async () => {
   assert.equal(await tasks.create(taskOf("c")), 4242);
   assert.deepEqual(factory.specs, [
-    { id: "c", namespace: "n", bundle: join(root, "c"), configPath: "/etc/x.yaml" },
+    { id: "c", namespace: "n", bundle: join(root, "c"), runtimeOptions: OPTIONS },
   ]);
   assert.equal(await tasks.start("c", ""), 4242);
   const process = tasks.process("c", "");

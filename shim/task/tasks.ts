@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import type { RuntimeOptions } from "../../configs/index.js";
 import { readAnnotations } from "../bundle.js";
 import { type ContainerType, containerTypeOf } from "../container-type.js";
 import { messageOf, ShimError, StatusCode } from "../error.js";
@@ -22,8 +23,7 @@ export interface CreateTask {
   readonly bundle: string;
   readonly rootfs: readonly RootfsMount[];
   readonly stdio: StdioConfig;
-  /** Configuration file of the runtime options, if they name one. */
-  readonly configPath: string | undefined;
+  readonly runtimeOptions: RuntimeOptions;
 }
 
 /** What Exec asks for. */
@@ -216,8 +216,8 @@ export class Tasks {
         `this shim serves sandbox ${this.#pod?.id ?? "of another Create"} already`,
       );
     }
-    const { id, bundle, configPath } = task;
-    const sandbox = await factory.create({ id, namespace, bundle, configPath });
+    const { id, bundle, runtimeOptions } = task;
+    const sandbox = await factory.create({ id, namespace, bundle, runtimeOptions });
     this.#pod = new Pod(id, sandbox, () => this.#loseProcesses(), logger);
     void watchForOom(this.#pod, (containerId) => this.#reportOom(containerId), logger);
     return this.#pod;
