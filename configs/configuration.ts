@@ -36,6 +36,10 @@ export interface HypervisorConfiguration {
   readonly firmware: string;
   /** auto: KVM where it works, TCG otherwise. */
   readonly accelerator: "auto" | "kvm" | "tcg";
+  /** The first of the user ids for QEMU, of which each sandbox has one. */
+  readonly firstUserId: number;
+  /** How many there are; 0: QEMU is run by root. */
+  readonly userIdCount: number;
   readonly cpus: number;
   readonly memoryMiB: number;
 }
@@ -96,6 +100,9 @@ export const CONFIGURATION_FIELDS: { readonly [S in keyof Configuration]: Sectio
     kernelParameters: text(""),
     firmware: text("qboot.rom"),
     accelerator: oneOf("auto", ["kvm", "tcg"]),
+    // Neither users' ranges of shadow-utils nor those of systemd ("UIDs and GIDs" of its documentation) reach there.
+    firstUserId: wholeNumber(1_900_000_000, { from: 1, to: 2 ** 31 - 1 }),
+    userIdCount: wholeNumber(65_536, { from: 0, to: 1 << 20 }),
     cpus: wholeNumber(1, { from: 1, to: 255 }),
     memoryMiB: wholeNumber(1024, { from: 128, to: 1 << 20, unit: "MiB" }),
   },

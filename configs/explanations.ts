@@ -20,6 +20,9 @@ export const EXPLANATIONS: Explanations = {
       firmware:
         'File name for QEMU\'s -bios. qboot starts a kernel a quarter of a second sooner than SeaBIOS; "" leaves it to QEMU.',
       accelerator: "auto: KVM where it works, TCG (emulation) otherwise. kvm and tcg insist.",
+      firstUserId:
+        "QEMU runs as a user without rights, another one for each sandbox: ids from this one on, which should belong to nobody else.",
+      userIdCount: "How many user ids there are, and so sandboxes at a time. With 0, QEMU is run by root.",
       cpus: "Virtual processors of a sandbox.",
       memoryMiB: "Memory of a sandbox. The host gives it page by page as the guest touches it.",
     },

@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { asUser } from "../vm/qemu-user.js";
 import { endingWithUs, recordedProcesses, recordProcesses } from "./child.js";
 import { cleanUpSandbox } from "./clean-up.js";
 import { sandboxLayout } from "./layout.js";
@@ -42,8 +43,14 @@ test("another process with the same pid is not the recorded one", (t) => {
   assert.deepEqual(recordedProcesses(file), []);
 });
 
-test("a child ends with its parent, however that ends", async () => {
-  const [file = "", ...args] = endingWithUs(["sleep", "1000"]);
+for (const [what, command] of [
+  ["a child", endingWithUs(["sleep", "1000"])],
+  ["a child that another user runs", [...asUser(3000, "tcg"), ...endingWithUs(["sleep", "1000"])]],
+] as const) {
+  test(`${what} ends with its parent, however that ends`, () => endsWithParent(command));
+}
+
+async function endsWithParent([file = "", ...args]: readonly string[]): Promise<void> {
   const program = `
     const child = require("node:child_process").spawn(${JSON.stringify(file)}, ${JSON.stringify(args)});
     // The child's name changes when setpriv has done its part.
@@ -59,7 +66,7 @@ test("a child ends with its parent, however that ends", async () => {
   const isRunning = () => /^State:\s+[^ZX]/m.test(readStatus(pid));
   for (let i = 0; i < 200 && isRunning(); i++) await new Promise((resolve) => setTimeout(resolve, 5));
   assert.equal(isRunning(), false);
-});
+}
 
 function readStatus(pid: number): string {
   const file = `/proc/${pid}/status`;

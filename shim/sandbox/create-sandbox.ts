@@ -1,15 +1,18 @@
 import { accessSync, mkdirSync } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Configuration } from "../../configs/index.js";
+import { keepDescriptorsFromChildren } from "../../lib/sys/close-on-exec.js";
 import { acceptToUnix, createVsockDevice, serveUnixBridge } from "../../lib/vsock/index.js";
 import { messageOf, ShimError, StatusCode } from "../error.js";
 import type { ShimLogger } from "../log/logger.js";
 import { addressAnsweredMs } from "../start-clock.js";
 import type { SandboxFactory, SandboxSpec } from "../task/sandbox-port.js";
-import { AcceleratorError, chooseAccelerator } from "../vm/accelerator.js";
+import { type Accelerator, AcceleratorError, chooseAccelerator } from "../vm/accelerator.js";
+import { InheritedDescriptors } from "../vm/inherited-descriptors.js";
 import { probeQemu, requireDax } from "../vm/probe.js";
 import { type QemuCommand, QemuError, QemuProcess } from "../vm/qemu-process.js";
+import { asUser, takeQemuUser } from "../vm/qemu-user.js";
 import type { AgentClient } from "./agent-client.js";
 import { endingWithUs, recordProcesses } from "./child.js";
 import { sandboxConfiguration } from "./configuration.js";
@@ -55,6 +58,9 @@ async function createSandbox(
   }
 }
 
+/** Which user ids QEMU processes of this host have. */
+const USER_LOCKS = join(STATE_DIRECTORY, ".qemu-users");
+
 /** Each step registers with `undo` how it is undone before the next one begins. */
 async function bringUp(
   { id, bundle }: SandboxSpec,
@@ -63,6 +69,7 @@ async function bringUp(
   undo: UndoStack,
   logger: ShimLogger,
 ): Promise<KataSandbox> {
+  keepDescriptorsFromChildren();
   const { hypervisor, guest, daemon: daemonConfiguration, runtime } = configuration;
   const accelerator = chosenAccelerator(hypervisor.accelerator);
   requireReadable(hypervisor.kernel, "hypervisor.kernel: a bootable kernel image");
@@ -85,7 +92,8 @@ async function bringUp(
   undo.add("kata-fsd", () => daemon.stop());
   recordProcesses(layout.processes, [daemon.pid]);
 
-  const [qemu, qemuMs] = await timed(() => startQemu(id, configuration, accelerator, layout, logger));
+  const user = takeUser(hypervisor, undo);
+  const [qemu, qemuMs] = await timed(() => startQemu(id, configuration, accelerator, user, layout, logger));
   undo.add("QEMU", () => qemu.kill());
   recordProcesses(layout.processes, [daemon.pid, qemu.pid]);
 
@@ -174,29 +182,49 @@ function makeDirectory(layout: SandboxLayout, undo: UndoStack): void {
   undo.add(layout.directory, () => removeDirectory(layout));
 }
 
+/** Processes of one user may kill and trace each other: each QEMU has a user of its own. */
+function takeUser(
+  { firstUserId, userIdCount }: Configuration["hypervisor"],
+  undo: UndoStack,
+): number | undefined {
+  if (userIdCount === 0) return undefined;
+  try {
+    const { uid, release } = takeQemuUser({ first: firstUserId, count: userIdCount }, USER_LOCKS);
+    undo.add("QEMU's user", release);
+    return uid;
+  } catch (cause) {
+    throw new ShimError(StatusCode.RESOURCE_EXHAUSTED, messageOf(cause), { cause });
+  }
+}
+
 async function startQemu(
   id: string,
   configuration: Configuration,
-  accelerator: "kvm" | "tcg",
+  accelerator: Accelerator,
+  user: number | undefined,
   layout: SandboxLayout,
   logger: ShimLogger,
 ): Promise<QemuProcess> {
   const { hypervisor, daemon } = configuration;
   const { cpus, memoryMiB, kernel, firmware } = hypervisor;
   const { dax } = daemon;
+  // A process that changes its user loses the signal of its parent's end: the change comes first.
+  const argv = [...(user === undefined ? [] : asUser(user, accelerator)), ...endingWithUs(hypervisor.argv)];
+  const inherited = new InheritedDescriptors();
   try {
     return await QemuProcess.start(
-      { argv: endingWithUs(hypervisor.argv), env: hypervisor.env },
+      { argv, env: hypervisor.env },
       {
         name: id,
         ...{ accelerator, cpus, memoryMiB, kernel, firmware },
         kernelParameters: kernelParameters(configuration, accelerator),
         fileSystems: [
-          { socketPath: layout.guestSocket, tag: Tags.guest, dax },
-          { socketPath: layout.sharedSocket, tag: Tags.shared, dax },
+          { socketFd: inherited.connect(layout.guestSocket), tag: Tags.guest, dax },
+          { socketFd: inherited.connect(layout.sharedSocket), tag: Tags.shared, dax },
         ],
-        vsockSocketPath: layout.vsockDeviceSocket,
+        vsockSocketFd: inherited.connect(layout.vsockDeviceSocket),
       },
+      inherited,
       {
         event: ({ name, data }) => logger.debug(`QEMU event ${name}`, { data: JSON.stringify(data) }),
         consoleLine: (line) => logger.debug(`guest: ${line}`),
@@ -205,6 +233,8 @@ async function startQemu(
   } catch (error) {
     if (!(error instanceof QemuError)) throw error;
     throw new ShimError(StatusCode.UNAVAILABLE, error.message, { cause: error });
+  } finally {
+    inherited.close();
   }
 }
 

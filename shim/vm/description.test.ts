@@ -11,10 +11,10 @@ const VM: VmDescription = {
   kernelParameters: ["root=kataGuest", "ro"],
   firmware: "qboot.rom",
   fileSystems: [
-    { socketPath: "/run/a/guest.sock", tag: "kataGuest", dax: true },
-    { socketPath: "/run/a/shared.sock", tag: "kataShared", dax: true },
+    { socketFd: 4, tag: "kataGuest", dax: true },
+    { socketFd: 5, tag: "kataShared", dax: true },
   ],
-  vsockSocketPath: "/run/a/vsock.sock",
+  vsockSocketFd: 6,
 };
 
 /** The values of an option, in order. */
@@ -46,10 +46,19 @@ test("file systems without DAX are devices of any QEMU", () => {
   ]);
 });
 
+test("back ends are connections that QEMU inherits, not paths", () => {
+  const sockets = valuesOf(qemuArguments(VM), "-chardev").filter((value) => value.startsWith("socket,"));
+  assert.deepEqual(sockets, [
+    "socket,id=qmp,fd=3",
+    "socket,id=fs0,fd=4",
+    "socket,id=fs1,fd=5",
+    "socket,id=vsock,fd=6",
+  ]);
+});
+
 test("a comma in a value is no end of it", () => {
-  const args = qemuArguments({ ...VM, name: "a,b", vsockSocketPath: "/run/a,b/vsock.sock" });
+  const args = qemuArguments({ ...VM, name: "a,b" });
   assert.deepEqual(valuesOf(args, "-name"), ["a,,b"]);
-  assert(valuesOf(args, "-chardev").includes("socket,id=vsock,path=/run/a,,b/vsock.sock"));
 });
 
 test("the accelerator decides on the processor", () => {

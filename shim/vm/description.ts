@@ -1,8 +1,10 @@
 import type { Accelerator } from "./accelerator.js";
+import { QMP_FD } from "./inherited-descriptors.js";
 
-/** A virtio-fs device: the back end's socket and what the guest calls it. */
+/** A virtio-fs device: its back end and what the guest calls it. */
 export interface FileSystemDevice {
-  readonly socketPath: string;
+  /** QEMU's number of a connection to the back end. */
+  readonly socketFd: number;
   readonly tag: string;
   /**
    * True: QEMU's generic vhost-user device, which maps memory that the back end offers (QEMU 11.1 and newer). False:
@@ -23,12 +25,9 @@ export interface VmDescription {
   /** For -bios; empty for QEMU's own choice. */
   readonly firmware: string;
   readonly fileSystems: readonly FileSystemDevice[];
-  /** Socket of the vhost-user vsock back end. */
-  readonly vsockSocketPath: string;
+  /** QEMU's number of a connection to the vhost-user vsock back end. */
+  readonly vsockSocketFd: number;
 }
-
-/** Descriptor number under which QEMU inherits its end of the monitor. */
-export const QMP_FD = 3;
 
 /** QEMU's generic vhost-user device, which maps shared memory that its back end offers. */
 export const DAX_DEVICE = "vhost-user-test-device-pci";
@@ -71,18 +70,18 @@ export function qemuArguments(vm: VmDescription): string[] {
     ...["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"],
     ...["-chardev", `socket,id=qmp,fd=${QMP_FD}`, "-qmp", "chardev:qmp"],
     ...vm.fileSystems.flatMap(fileSystemArguments),
-    ...["-chardev", `socket,id=vsock,path=${escapeComma(vm.vsockSocketPath)}`],
+    ...["-chardev", `socket,id=vsock,fd=${vm.vsockSocketFd}`],
     ...["-device", "vhost-user-vsock-pci,chardev=vsock"],
   ];
 }
 
-function fileSystemArguments({ socketPath, tag, dax }: FileSystemDevice, index: number): string[] {
+function fileSystemArguments({ socketFd, tag, dax }: FileSystemDevice, index: number): string[] {
   const chardev = `fs${index}`;
   const device = dax
     ? `${DAX_DEVICE},chardev=${chardev},virtio-id=${VIRTIO_ID_FS},num_vqs=${VIRTIO_FS_QUEUES},` +
       `vq_size=${QUEUE_ENTRIES},config_size=${VIRTIO_FS_CONFIG_BYTES}`
     : `vhost-user-fs-pci,chardev=${chardev},tag=${escapeComma(tag)},queue-size=${QUEUE_ENTRIES}`;
-  return ["-chardev", `socket,id=${chardev},path=${escapeComma(socketPath)}`, "-device", device];
+  return ["-chardev", `socket,id=${chardev},fd=${socketFd}`, "-device", device];
 }
 
 /** In an option list of QEMU a comma within a value is written twice. */

@@ -2,7 +2,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { Duplex } from "node:stream";
 import { CONSOLE_BYTES, TailBuffer } from "./console.js";
-import { QMP_FD, qemuArguments, type VmDescription } from "./description.js";
+import { qemuArguments, type VmDescription } from "./description.js";
+import { type InheritedDescriptors, QMP_FD } from "./inherited-descriptors.js";
 import { QmpClient, QmpError, type QmpEvent } from "./qmp.js";
 
 /** QEMU that did not start, or ended when it should not have. The message has its last words. */
@@ -20,7 +21,7 @@ export interface VmListener {
 /** How QEMU is started. */
 export interface QemuCommand {
   readonly argv: readonly string[];
-  /** Added to the environment. */
+  /** Added to PATH, which is all that QEMU gets of the shim's environment. */
   readonly env: Readonly<Record<string, string>>;
 }
 
@@ -57,19 +58,23 @@ export class QemuProcess {
   /**
    * Starts QEMU and waits until its monitor answers: then its devices are connected, and the guest runs.
    *
+   * @param inherited what the description names by number; closed here
    * @throws QemuError when it cannot be started or ends first.
    */
   static async start(
     { argv, env }: QemuCommand,
     vm: VmDescription,
+    inherited: InheritedDescriptors,
     listener: VmListener,
   ): Promise<QemuProcess> {
     const [file = "", ...args] = argv;
+    const { PATH = "" } = process.env;
     const child = spawn(file, [...args, ...qemuArguments(vm)], {
-      env: { ...process.env, ...env },
+      env: { PATH, ...env },
       // Node makes the pipe a UNIX socket pair: a monitor that no other process can reach, and that ends with either side.
-      stdio: ["ignore", "pipe", "pipe", "pipe"],
+      stdio: ["ignore", "pipe", "pipe", "pipe", ...inherited.own],
     });
+    inherited.close();
     const monitor = child.stdio[QMP_FD];
     const pid = child.pid;
     if (pid === undefined || !(monitor instanceof Duplex)) throw await failureToStart(child, file);
