@@ -1,7 +1,7 @@
-import { stringify } from "yaml";
 import { CONFIGURATION_FIELDS } from "./configuration.js";
 import { EXPLANATIONS } from "./explanations.js";
 import type { Field } from "./field.js";
+import { inlineYaml } from "./inline-yaml.js";
 
 const LINE_CHARACTERS = 120;
 
@@ -33,16 +33,11 @@ function entry(key: string, text: string, field: Field<unknown> | undefined): st
   const facts = [
     `Type: ${expects}.`,
     ...(unit === undefined ? [] : [`Unit: ${unit}.`]),
-    `Default: ${fallback === undefined ? "none" : inline(fallback)}.`,
+    `Default: ${fallback === undefined ? "none" : inlineYaml(fallback)}.`,
   ];
-  const line = fallback === undefined ? `# ${key}: ${inline(example)}` : `${key}: ${inline(fallback)}`;
+  const line =
+    fallback === undefined ? `# ${key}: ${inlineYaml(example)}` : `${key}: ${inlineYaml(fallback)}`;
   return `${comment(`${text}\n${facts.join(" ")}`, "  ")}  ${line}\n`;
-}
-
-/** A value on one line of YAML. */
-function inline(value: unknown): string {
-  if (typeof value === "boolean") return value ? "on" : "off";
-  return stringify(value, { collectionStyle: "flow", lineWidth: 0, flowCollectionPadding: false }).trim();
 }
 
 /** Text as lines of comment that are not longer than {@link LINE_CHARACTERS}. */

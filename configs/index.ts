@@ -10,7 +10,7 @@ export type {
   TimeLimits,
 } from "./configuration.js";
 export { defaultFiles, dropInsOf, findConfigurationFile, loadConfiguration, loadSettings } from "./load.js";
-export { parseConfiguration, parseSettings } from "./parse.js";
+export { parseConfiguration, parseSettings, readSettings } from "./parse.js";
 export { NO_OPTIONS, type RuntimeOptions, resolveConfiguration, type Sources } from "./resolve.js";
 export {
   configurationOf,

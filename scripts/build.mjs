@@ -18,7 +18,18 @@ import { ensureDependencies } from "./dependencies.mjs";
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 
 /** Folders whose TypeScript ends up in a bundle. */
-const SOURCE_FOLDERS = ["lib", "proto", "configs", "shim", "fsd", "agent", "guest", "setup", "scripts"];
+const SOURCE_FOLDERS = [
+  "lib",
+  "proto",
+  "configs",
+  "shim",
+  "fsd",
+  "agent",
+  "guest",
+  "setup",
+  "cli",
+  "scripts",
+];
 
 const SOURCE_FILE = /\.(ts|mjs|cjs|js|sh|proto)$/;
 
@@ -29,7 +40,8 @@ const BUNDLES = {
   "fsd.cjs": "fsd/main.ts",
   "agent.cjs": "agent/start.ts",
   "agent-main.cjs": "agent/main.ts",
-  "kata-fs.cjs": "setup/main.ts",
+  "kata-fs.cjs": "cli/main.ts",
+  "setup.cjs": "setup/main.ts",
   "toml.cjs": "configs/toml.ts",
 };
 
@@ -37,6 +49,7 @@ const BUNDLES = {
 const COMMANDS = {
   "containerd-shim-kata-fs-v2": "shim/launcher.sh",
   "kata-fsd": "fsd/launcher.sh",
+  "kata-fs": "cli/launcher.sh",
 };
 
 /**

@@ -16,7 +16,7 @@ export async function prepare() {
     const { KATA_FS_DIR = "/opt/kata-fs" } = process.env;
     const giveBackLock = await takeLock(KATA_FS_DIR);
     await build();
-    const { main } = await import(bundle("kata-fs.cjs"));
+    const { main } = await import(bundle("setup.cjs"));
     return { main, giveBackLock };
   } catch (error) {
     console.error(`kata-fs: ${error instanceof Error ? error.message : error}`);

@@ -6,7 +6,19 @@ import { fileURLToPath } from "node:url";
 export const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 
 /** Folders with unit tests beside their sources. */
-const UNIT_FOLDERS = ["lib", "proto", "configs", "shim", "fsd", "agent", "guest", "setup", "bench", "fuzz"];
+const UNIT_FOLDERS = [
+  "lib",
+  "proto",
+  "configs",
+  "shim",
+  "fsd",
+  "agent",
+  "guest",
+  "setup",
+  "cli",
+  "bench",
+  "fuzz",
+];
 
 /**
  * The unit tests whose path from the repository starts with one of `prefixes`; all of them when there are none.
