@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
-import { closeSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { closeSync, openSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type TestContext, test } from "node:test";
+import { test } from "node:test";
 import { drainEventfd } from "../lib/sys/eventfd.js";
 import { F_WRLCK, RecordLock } from "../lib/sys/record-lock.js";
 import { openDescriptors } from "../lib/sys/testing/open-descriptors.js";
@@ -12,91 +11,16 @@ import {
   VIRTQ_DESC_F_NEXT,
   VIRTQ_DESC_F_WRITE,
 } from "../lib/vhost-user/testing/test-driver.js";
-import { TestFrontEnd } from "../lib/vhost-user/testing/test-front-end.js";
-import { createSocketPair } from "../lib/vhost-user/testing/test-memory.js";
-import { FsDevice } from "./device.js";
+import type { TestFrontEnd } from "../lib/vhost-user/testing/test-front-end.js";
 import { Opcode } from "./fuse/constants.js";
-import type { FsdLog } from "./fuse/server.js";
-import type { DeviceOptions } from "./options/device-options.js";
-import { PRESET_SHARE_POLICY } from "./passthrough/share-policy.js";
+import { HIPRIO, type Machine, REQUESTS, startDevice } from "./testing/device-machine.js";
 import { frontEndServer } from "./testing/front-end-server.js";
 import { cstring, ROOT, TestGuest, u32, u64 } from "./testing/test-guest.js";
 
-const HIPRIO = 0;
-const REQUESTS = 1;
 const RANGE = 2 << 20;
 
-interface Machine {
-  readonly dir: string;
-  readonly device: FsDevice;
-  readonly frontEnd: TestFrontEnd;
-  readonly guest: TestGuest;
-  readonly log: string[];
-  /** What happens, once, while the device waits for a map. */
-  onWait: (() => void) | undefined;
-}
-
-/** A device and a front end in one process: each works while the other waits. */
-function start(t: TestContext, options: Partial<DeviceOptions> = {}): Machine {
-  const dir = mkdtempSync(join(tmpdir(), "kata-fsd-"));
-  const log: string[] = [];
-  const logger: FsdLog = {
-    debug: () => {},
-    info: () => {},
-    warn: (line) => log.push(line),
-    error: (line) => log.push(line),
-  };
-  const [ours, theirs] = createSocketPair();
-  const device: FsDevice = new FsDevice(
-    theirs,
-    {
-      ...PRESET_SHARE_POLICY,
-      socket: { path: "", group: undefined },
-      sharedDir: dir,
-      tag: "kataShared",
-      requestQueues: 1,
-      overlayBrokerFd: undefined,
-      readOnly: true,
-      dax: "inode",
-      daxWindowBytes: 8 * RANGE,
-      daxThresholdBytes: 4096,
-      exports: [{ pattern: [], policy: "shared", dax: true }],
-      ...options,
-    },
-    logger,
-    (_fd, isDone) => {
-      for (let turn = 0; turn < 1000; turn++) {
-        if (isDone()) return true;
-        const { onWait } = machine;
-        machine.onWait = undefined;
-        if (onWait !== undefined) {
-          onWait();
-          continue;
-        }
-        frontEnd.serve();
-        device.backend.receive();
-      }
-      return false;
-    },
-  );
-  const frontEnd = new TestFrontEnd(ours, () => device.backend.receive(), {
-    queueCount: 2,
-    queueSize: 64,
-    memoryBytes: 1 << 20,
-  });
-  frontEnd.start();
-  t.after(() => {
-    device.close();
-    frontEnd.close();
-    rmSync(dir, { recursive: true });
-  });
-  const guest = new TestGuest(frontEndServer(frontEnd, () => device.serve()));
-  const machine: Machine = { dir, device, frontEnd, guest, log, onWait: undefined };
-  return machine;
-}
-
 test("a session over the rings: INIT, LOOKUP, OPEN, READ, FORGET", (t) => {
-  const { dir, guest, frontEnd } = start(t);
+  const { dir, guest, frontEnd } = startDevice(t);
   writeFileSync(join(dir, "file"), Buffer.alloc(10_000, "content"));
   frontEnd.driver(REQUESTS).setUsedEvent(0);
   guest.init();
@@ -110,7 +34,7 @@ test("a session over the rings: INIT, LOOKUP, OPEN, READ, FORGET", (t) => {
 });
 
 test("a map is live in the front end before SETUPMAPPING is answered, and its unmap is exact", (t) => {
-  const { dir, guest, frontEnd } = start(t);
+  const { dir, guest, frontEnd } = startDevice(t);
   writeFileSync(join(dir, "file"), "");
   truncateSync(join(dir, "file"), 3 * RANGE);
   guest.init();
@@ -166,21 +90,21 @@ test("what the guest writes into its rings stops the queue at worst", async (t) 
   };
   for (const [what, write] of Object.entries(wrong)) {
     await t.test(what, (inner) => {
-      const machine = start(inner);
+      const machine = startDevice(inner);
       machine.guest.init();
       write(machine);
       if (!what.includes("index")) machine.frontEnd.driver(REQUESTS).offer(0);
       machine.frontEnd.kick(REQUESTS);
       machine.device.serve();
       assert.match(machine.log.join(), /queue 1 is stopped/);
-      assert.equal(machine.device.backend.queue(REQUESTS), undefined);
-      assert.notEqual(machine.device.backend.queue(HIPRIO), undefined, "the other queue runs on");
+      assert.equal(machine.device.backend.queues.get(REQUESTS), undefined);
+      assert.notEqual(machine.device.backend.queues.get(HIPRIO), undefined, "the other queue runs on");
     });
   }
 });
 
 test("a request without room for a reply, or without a header, is given back unanswered", (t) => {
-  const { device, frontEnd, guest } = start(t);
+  const { device, frontEnd, guest } = startDevice(t);
   guest.init();
   const driver = frontEnd.driver(REQUESTS);
   driver.setChain(0, [[4096, 40]], []);
@@ -194,22 +118,63 @@ test("a request without room for a reply, or without a header, is given back una
   }
 });
 
-test("a stopped device forgets its session; started again it serves the next one", (t) => {
-  const { dir, guest, frontEnd } = start(t);
-  writeFileSync(join(dir, "file"), "x");
+/** What QEMU does of a machine's reset: 11.1 tells, 7.2 only sets the queues up anew. */
+const resets: Record<string, (frontEnd: TestFrontEnd) => void> = {
+  "by RESET_DEVICE": (frontEnd) => {
+    assert.ok(frontEnd.tellAndWait(VhostUserRequest.RESET_DEVICE, Buffer.alloc(0)));
+  },
+  "by queues that begin anew": (frontEnd) => {
+    for (const index of [HIPRIO, REQUESTS]) frontEnd.stopQueue(index);
+  },
+};
+
+test("a device that was reset forgets its session", async (t) => {
+  for (const [how, reset] of Object.entries(resets)) {
+    await t.test(how, (inner) => {
+      const { dir, guest, frontEnd } = startDevice(inner);
+      writeFileSync(join(dir, "file"), "x");
+      guest.init();
+      const before = openDescriptors().length;
+      const { nodeId } = guest.lookup(ROOT, "file");
+      guest.open(nodeId);
+      reset(frontEnd);
+      for (const index of [HIPRIO, REQUESTS]) {
+        frontEnd.driver(index).reset();
+        frontEnd.startQueue(index);
+      }
+      assert.equal(guest.send(Opcode.LOOKUP, ROOT, [cstring("file")]).error, "ENOTCONN");
+      guest.init();
+      assert.equal(openDescriptors().length, before);
+      assert.notEqual(guest.lookup(ROOT, "file").nodeId, nodeId);
+    });
+  }
+});
+
+test("a machine that was paused goes on with its session, and gets its answers", (t) => {
+  const options = { dax: "never", readOnly: false, exports: [] } as const;
+  const { dir, device, guest, frontEnd } = startDevice(t, options);
+  writeFileSync(join(dir, "file"), "content");
   guest.init();
-  const before = openDescriptors().length;
   const { nodeId } = guest.lookup(ROOT, "file");
-  guest.open(nodeId);
-  frontEnd.stopQueue(HIPRIO);
-  const base = frontEnd.stopQueue(REQUESTS);
-  assert.equal(base, 3, "requests taken");
-  frontEnd.startQueue(HIPRIO);
-  frontEnd.startQueue(REQUESTS, base);
-  assert.equal(guest.send(Opcode.LOOKUP, ROOT, [cstring("file")]).error, "ENOTCONN");
-  guest.init();
-  assert.equal(openDescriptors().length, before);
-  assert.notEqual(guest.lookup(ROOT, "file").nodeId, nodeId);
+  const fh = guest.open(nodeId, 2);
+  const host = openSync(join(dir, "file"), "r+");
+  const lock = new RecordLock();
+  lock.fill(F_WRLCK, 0n, 0n);
+  assert.equal(lock.set(host), 0);
+  let turn = 0;
+  const patient = new TestGuest(
+    frontEndServer(frontEnd, () => {
+      if (turn++ > 0) return device.retryWaiting();
+      device.serve();
+      const bases = [HIPRIO, REQUESTS].map((index) => frontEnd.stopQueue(index));
+      closeSync(host);
+      device.retryWaiting();
+      assert.equal(frontEnd.driver(REQUESTS).take(), undefined, "nothing is answered meanwhile");
+      for (const [index, base] of bases.entries()) frontEnd.startQueue(index, base);
+    }),
+  );
+  patient.call(Opcode.SETLKW, nodeId, [u64(fh, 1n, 0n, 9n), u32(F_WRLCK, 1, 0, 0)], 0);
+  assert.equal(guest.read(nodeId, fh, 0, 7).toString(), "content");
 });
 
 test("what the front end takes away in the midst of a map is gone only after the request", async (t) => {
@@ -226,7 +191,7 @@ test("what the front end takes away in the midst of a map is gone only after the
   };
   for (const [what, take] of Object.entries(takeAway)) {
     await t.test(what, (inner) => {
-      const machine = start(inner);
+      const machine = startDevice(inner);
       const { dir, guest, frontEnd, device } = machine;
       writeFileSync(join(dir, "file"), Buffer.alloc(RANGE));
       guest.init();
@@ -250,13 +215,13 @@ test("what the front end takes away in the midst of a map is gone only after the
       assert.ok(happened);
       assert.equal(bytes.readUInt32LE(input + 4096), 16, "the reply was written where it belongs");
       assert.equal(driver.take(), undefined, "but it is not given back: the queue was stopped");
-      assert.equal(device.backend.isRunning, false);
+      assert.equal(device.backend.queues.areRunning, false);
     });
   }
 });
 
 test("a request that waits for a lock of the host is answered when the host gives it back", (t) => {
-  const { dir, device, frontEnd, guest } = start(t, { dax: "never", readOnly: false, exports: [] });
+  const { dir, device, frontEnd, guest } = startDevice(t, { dax: "never", readOnly: false, exports: [] });
   writeFileSync(join(dir, "file"), "x");
   guest.init();
   const { nodeId } = guest.lookup(ROOT, "file");

@@ -1,11 +1,12 @@
 import { drainEventfd } from "../lib/sys/eventfd.js";
-import { VhostUserBackend, type VhostUserEvents } from "../lib/vhost-user/backend.js";
+import { VhostUserBackend } from "../lib/vhost-user/backend.js";
 import { BackendChannel, type ServeWhile } from "../lib/vhost-user/backend-channel.js";
+import type { VhostUserEvents } from "../lib/vhost-user/device-model.js";
 import type { SegmentList } from "../lib/virtio/segment-list.js";
 import { type SplitVirtqueue, VirtqueueError } from "../lib/virtio/split-virtqueue.js";
 import type { EventQueue } from "./events/event-queue.js";
 import type { HostWatcher } from "./events/host-watcher.js";
-import { createFuseServer, type FsdLog, type FuseServer, type WaitingQueues } from "./fuse/server.js";
+import { createFuseServer, type FsdLog, type FuseServer, type KeptQueues } from "./fuse/server.js";
 import { createFsdMetrics, type DeviceMetricsReport, reportDeviceMetrics } from "./metrics.js";
 import { type DeviceOptions, deviceName } from "./options/device-options.js";
 import { MarkBrokerSocket } from "./passthrough/mark-broker.js";
@@ -14,6 +15,8 @@ import { virtioFsConfig, virtioFsQueues } from "./virtio-fs-config.js";
 /** How often requests that wait for a lock are tried again: soon at first, then less and less. */
 const RETRY_MIN_MS = 1;
 const RETRY_MAX_MS = 32;
+/** So many requests of a queue are served before the other queues, and other devices, have their turn. */
+const TURN_REQUESTS = 32;
 const NO_CONFIG = new Uint8Array(0);
 
 /** One virtio-fs device with its FUSE server, on one connection of a front end. */
@@ -26,10 +29,12 @@ export class FsDevice implements VhostUserEvents {
   /** A map serves the front end in the midst of a request: what the session lives on goes away only after it. */
   #isServing = false;
   #retryMs = RETRY_MIN_MS;
-  readonly #waitingQueues: WaitingQueues = {
-    isRunning: (index) => this.backend.queue(index) !== undefined,
-    answer: (index, head, write) => this.#answerWaiting(index, head, write),
+  readonly #keptQueues: KeptQueues = {
+    isRunning: (index) => this.backend.queues.get(index) !== undefined,
+    answer: (index, head, write) => this.#answerKept(index, head, write),
   };
+  /** Guest memory is held for system calls that other threads make. */
+  #holdsMemory = false;
   #watcher: HostWatcher | null = null;
   #needsReset = false;
   #isClosed = false;
@@ -39,6 +44,7 @@ export class FsDevice implements VhostUserEvents {
     socketFd: number,
     private readonly options: DeviceOptions,
     private readonly log: FsdLog,
+    longCallsMax: number,
     serveWhile: ServeWhile,
   ) {
     const windowBytes = options.dax === "never" ? 0 : options.daxWindowBytes;
@@ -51,6 +57,7 @@ export class FsDevice implements VhostUserEvents {
       root: options.sharedDir,
       window: this.#window,
       metrics: this.#metrics,
+      longCallsMax,
       log,
     });
     this.backend = new VhostUserBackend(
@@ -66,38 +73,54 @@ export class FsDevice implements VhostUserEvents {
     );
   }
 
-  /** Whether a queue has requests that were not taken. */
+  /** Whether there is something for {@link serve} to do. */
   get hasWork(): boolean {
+    if (this.#isClosed) return false;
+    if (this.#server.hasDone(this.#keptQueues)) return true;
     for (let index = 0; index < this.queueCount; index++) {
-      if (this.backend.queue(index)?.hasNext === true) return true;
+      if (this.backend.queues.get(index)?.hasNext === true) return true;
     }
     return false;
   }
 
   /** The driver has signalled a queue. */
   kicked(index: number): void {
-    const kickFd = this.backend.kickFd(index);
+    const kickFd = this.backend.queues.kickFd(index);
     if (kickFd >= 0) drainEventfd(kickFd);
   }
 
-  /** Serves all requests of all queues, the one for high priority first. */
+  /** Serves some requests of each queue, the one for high priority first: those that are left are work still. */
   serve(): void {
     if (this.#isClosed) return;
     const { memory } = this.backend.state;
     memory.hold();
     this.#isServing = true;
     try {
+      this.#server.answerDone(this.#keptQueues);
       this.#serveQueues();
       this.#retryMs = RETRY_MIN_MS;
       // A lock that was given back may be what another request waits for.
-      if (this.#server.waiting > 0) this.#server.serveWaiting(this.#waitingQueues);
+      if (this.#server.waiting > 0) this.#server.serveWaiting(this.#keptQueues);
     } finally {
       this.#isServing = false;
       // What the guest changed is told from what others change by the time at which inotify is read.
       if (this.#watcher?.own.isEmpty === false) this.#watcher.drain();
+      this.#holdMemory();
       memory.release();
       this.#settle();
     }
+  }
+
+  /** What system calls on other threads read and write stays mapped until they are done, whatever the front end takes away. */
+  #holdMemory(): void {
+    const { memory } = this.backend.state;
+    const keeps = this.#server.keepsMemory(() => {
+      this.#holdsMemory = false;
+      memory.release();
+    });
+    if (!keeps || this.#holdsMemory) return;
+    this.#holdsMemory = true;
+    memory.hold();
   }
 
   /** After how long {@link retryWaiting} is to be called, or -1. */
@@ -115,13 +138,13 @@ export class FsDevice implements VhostUserEvents {
 
   #serveQueues(): void {
     for (let index = 0; index < this.queueCount; index++) {
-      const queue = this.backend.queue(index);
+      const queue = this.backend.queues.get(index);
       if (queue === undefined) continue;
       try {
         this.#serveQueue(index, queue);
       } catch (error) {
         if (!(error instanceof VirtqueueError)) throw error;
-        this.backend.breakQueue(index, error);
+        this.backend.queues.break(index, error);
       }
     }
   }
@@ -160,9 +183,10 @@ export class FsDevice implements VhostUserEvents {
 
   queueStarted(): void {}
 
-  queueStopped(): void {
-    // QEMU drops all maps when it resets the device, and the driver all nodes.
-    if (this.backend.isRunning) return;
+  /** A machine that was paused goes on with its session, and gets the answers that it has not got. */
+  queueStopped(): void {}
+
+  deviceReset(): void {
     this.#needsReset = true;
     if (!this.#isServing) this.#settle();
   }
@@ -184,30 +208,32 @@ export class FsDevice implements VhostUserEvents {
     if (this.#isClosed) this.#server.close();
   }
 
-  #answerWaiting(index: number, head: number, write: (writable: SegmentList) => number): void {
-    const queue = this.backend.queue(index);
+  /** Answers a request that was kept. */
+  #answerKept(index: number, head: number, write: (writable: SegmentList) => number): void {
+    const queue = this.backend.queues.get(index);
     if (queue === undefined) return;
     try {
       queue.resume(head);
-      this.backend.complete(index, queue, head, write(queue.writable));
+      this.backend.queues.complete(index, queue, head, write(queue.writable));
     } catch (error) {
       if (!(error instanceof VirtqueueError)) throw error;
-      this.backend.breakQueue(index, error);
+      this.backend.queues.break(index, error);
     }
   }
 
   #serveQueue(index: number, queue: SplitVirtqueue): void {
     queue.suppressNotifications();
+    let left = TURN_REQUESTS;
     do {
       for (let head = queue.next(); head >= 0; head = queue.next()) {
+        left--;
         const written = this.#server.handle(index, head, queue.readable, queue.writable);
-        if (written < 0) {
-          queue.defer();
-          continue;
-        }
         // A map serves the front end meanwhile, which may have stopped the queue.
-        if (!this.backend.complete(index, queue, head, written)) return;
-        if (this.backend.queue(index) !== queue) return;
+        if (written < 0) queue.defer();
+        else if (!this.backend.queues.complete(index, queue, head, written)) return;
+        if (this.backend.queues.get(index) !== queue) return;
+        // Nobody need say that there is more: the queue is looked at before the daemon sleeps.
+        if (left <= 0 && queue.hasNext) return;
       }
     } while (queue.requestNotifications());
   }

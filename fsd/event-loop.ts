@@ -15,8 +15,8 @@ export interface ListeningDevice {
 
 /** How long the rings are looked at before the daemon sleeps: a driver that asks one thing after the other finds it awake. */
 const SPIN_NS = 50_000n;
-/** A guest that always has requests keeps the sockets, and signals, waiting for so many turns of the loop. */
-const TURNS_BETWEEN_LOOKS = 64;
+/** A guest that always has requests keeps the sockets, signals and what other threads have done waiting for so long. */
+const LOOK_AFTER_MS = 1;
 /** Besides those of the devices: one of whoever waits, and those for counters and events. */
 const COMMON_DESCRIPTORS = 3;
 /** Of a device, besides its queues: its socket, and what the host changes. */
@@ -44,14 +44,18 @@ export class EventLoop {
   readonly #slots: Slot[];
   readonly #polled: PollSet;
   #hadFrontEnd = false;
-  #busyTurns = 0;
+  #lookedMs = 0;
   #follower: EventStream | undefined;
 
-  /** @param interruptFd makes {@link EventLoop.run} return when it is readable, or -1 */
+  /**
+   * @param interruptFd makes {@link EventLoop.run} return when it is readable, or -1
+   * @param longCallsMax of each device: how many system calls that take long are made on other threads at a time
+   */
   constructor(
     listening: readonly ListeningDevice[],
     private readonly services: ServiceSockets,
     private readonly interruptFd: number,
+    private readonly longCallsMax: number,
     private readonly log: FsdLog,
   ) {
     this.#slots = listening.map((device) => ({ ...device, device: undefined }));
@@ -71,9 +75,8 @@ export class EventLoop {
       for (const { device } of this.#slots) device?.retryWaiting();
       const timeoutMs = this.#timeoutMs();
       const isBusy = this.#spin();
-      this.#busyTurns = isBusy ? this.#busyTurns + 1 : 0;
-      const mayLook = this.#busyTurns % TURNS_BETWEEN_LOOKS === 0;
-      if (mayLook && this.#poll(this.interruptFd, isBusy ? 0 : timeoutMs)) return "interrupted";
+      const mayLook = !isBusy || performance.now() - this.#lookedMs >= LOOK_AFTER_MS;
+      if (mayLook && this.#look(isBusy ? 0 : timeoutMs)) return "interrupted";
       for (const { device } of this.#slots) device?.serve();
       if (this.#follower?.flush() === false) this.#unfollow();
     }
@@ -88,6 +91,13 @@ export class EventLoop {
     const { metricsFd, eventsFd } = this.services;
     if (metricsFd >= 0) close(metricsFd);
     if (eventsFd >= 0) close(eventsFd);
+  }
+
+  /** Looks at everything but the rings. @returns whether there is something to do elsewhere */
+  #look(timeoutMs: number): boolean {
+    const isInterrupted = this.#poll(this.interruptFd, timeoutMs);
+    this.#lookedMs = performance.now();
+    return isInterrupted;
   }
 
   /** How long poll(2) may sleep: -1 for as long as nothing happens. */
@@ -124,7 +134,8 @@ export class EventLoop {
     for (const { device, listeningFd } of this.#slots) {
       polled.add(device?.backend.socketFd ?? listeningFd);
       for (let index = 0; device !== undefined && index < device.queueCount; index++) {
-        const kickFd = device.backend.queue(index) === undefined ? -1 : device.backend.kickFd(index);
+        const kickFd =
+          device.backend.queues.get(index) === undefined ? -1 : device.backend.queues.kickFd(index);
         polled.add(kickFd);
       }
       polled.add(device?.hostEventsFd ?? -1);
@@ -158,7 +169,7 @@ export class EventLoop {
 
   #accept(slot: Slot): void {
     const socketFd = acceptUnix(slot.listeningFd);
-    slot.device = new FsDevice(socketFd, slot.options, this.log, (fd, isDone, timeoutMs) =>
+    slot.device = new FsDevice(socketFd, slot.options, this.log, this.longCallsMax, (fd, isDone, timeoutMs) =>
       this.#serveWhile(fd, isDone, timeoutMs),
     );
     this.log.info(`${deviceName(slot.options)}: front end connected`);

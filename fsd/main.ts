@@ -1,5 +1,5 @@
 import { statSync, writeSync } from "node:fs";
-import { nodeLoopFd, turnNodeLoop } from "../lib/sys/node-loop.js";
+import { nodeLoopFd, startThreadPool, turnNodeLoop } from "../lib/sys/node-loop.js";
 import { SYSLOG_PATH } from "../lib/sys/syslog.js";
 import { limitDescriptors } from "./descriptor-limit.js";
 import { EventLoop } from "./event-loop.js";
@@ -84,6 +84,8 @@ async function serve(options: FsdOptions, sockets: ListeningSocket[], log: FsdLo
   }
   // Node begins to watch for them when its event loop runs.
   await turnNodeLoop();
+  // Before the sandbox, which takes capabilities from the threads that there are.
+  if (options.longCallsMax > 0) await startThreadPool(options.longCallsMax * options.devices.length);
   const sharedDirs = enterSandbox(
     options.sandbox,
     options.devices.map(({ sharedDir: path, readOnly }) => ({ path, readOnly })),
@@ -92,13 +94,11 @@ async function serve(options: FsdOptions, sockets: ListeningSocket[], log: FsdLo
     options: { ...options, sharedDir: sharedDirs[index] ?? options.sharedDir },
     listeningFd,
   }));
-  const loop = new EventLoop(confined, { metricsFd, eventsFd }, nodeLoopFd(), log);
+  const loop = new EventLoop(confined, { metricsFd, eventsFd }, nodeLoopFd(), options.longCallsMax, log);
   // What managers of virtiofsd wait for, and ours, too.
   for (const device of options.devices) {
     print(`kata-fsd: ${deviceName(device)}: Waiting for vhost-user socket connection...`);
   }
-  if (options.threadsMax > 0)
-    log.info(`--thread-pool-size=${options.threadsMax}: one thread serves all requests`);
   try {
     while (!isOver && loop.run() === "interrupted") await turnNodeLoop();
   } finally {

@@ -156,6 +156,8 @@ export const HANDLE = {
   positionHigh: 20,
   /** The slot of the inode that was opened; the guest may have forgotten it since. */
   inode: 24,
+  /** 1 if writes wait for the disk: O_SYNC or O_DSYNC. */
+  isSynchronous: 28,
 } as const;
 
 /** One mount below the shared directory, or the part of it that is in one zone of the exports. */

@@ -227,6 +227,7 @@ test("without a window there is nothing to map into; dax=always wants a read-onl
     dax: "always",
     window: new RecordedWindow(RANGE),
     metrics: createFsdMetrics(),
+    longCallsMax: 0,
     log: { debug: ignore, info: ignore, warn: ignore, error: ignore },
   } as const;
   assert.throws(() => createFuseServer(options), /read-only/);

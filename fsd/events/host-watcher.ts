@@ -134,6 +134,7 @@ export class HostWatcher implements InodeObserver {
     this.#watches.clear();
     this.#changedMs.clear();
     this.#keptUntilMs.clear();
+    this.own.reset();
     // Nobody has to look for it.
     this.entered(ROOT_SLOT, ROOT_SLOT);
   }

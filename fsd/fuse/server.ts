@@ -7,20 +7,14 @@ import type { FsdMetrics } from "../metrics.js";
 import { FileSystem } from "../passthrough/file-system.js";
 import { batchForget, forget } from "../passthrough/lookup.js";
 import type { MarkBroker } from "../passthrough/mark-broker.js";
-import { ANSWERED_LATER, type Operation } from "../passthrough/operation.js";
+import { ANSWERED_LATER, type Operation, UNDER_WAY } from "../passthrough/operation.js";
 import { operations } from "../passthrough/operations.js";
-import { noteOwnChange } from "../passthrough/own-change.js";
+import { changedInode, noteOwnChange } from "../passthrough/own-change.js";
 import { ReplayDesk } from "../passthrough/replay.js";
 import type { SharePolicy } from "../passthrough/share-policy.js";
-import {
-  FUSE_KERNEL_VERSION,
-  IN_HEADER_BYTES,
-  INIT_OUT_BYTES,
-  OPCODE_LIMIT,
-  Opcode,
-  OUT_HEADER_BYTES,
-} from "./constants.js";
-import { type InitWishes, judgeInit, negotiate, readInit, unmetDemand, writeInit } from "./init.js";
+import { IN_HEADER_BYTES, OPCODE_LIMIT, Opcode, OUT_HEADER_BYTES } from "./constants.js";
+import { shakeHands } from "./handshake.js";
+import type { InitWishes } from "./init.js";
 import { opcodeName } from "./opcode-name.js";
 import { FuseReply } from "./reply.js";
 import { FuseRequest } from "./request.js";
@@ -43,6 +37,8 @@ export interface FuseServerOptions extends SharePolicy {
   /** What handles marks of overlays for a server that may not: see fsd/passthrough/overlay-marks.ts. */
   readonly markBroker?: MarkBroker | null;
   readonly metrics: FsdMetrics;
+  /** How many system calls that take long are made on other threads at a time; with 0 the loop waits for each. */
+  readonly longCallsMax: number;
   readonly log: FsdLog;
 }
 
@@ -58,8 +54,14 @@ export interface FuseServer extends RequestHandler {
   unfollowHost(): void;
   /** Requests that wait for locks. */
   readonly waiting: number;
-  /** Serves those that need not wait any more. */
-  serveWaiting(queues: WaitingQueues): void;
+  /** Tries those again, and answers those that need not wait any more. */
+  serveWaiting(queues: KeptQueues): void;
+  /** Whether a request can be answered whose system call was made on another thread. */
+  hasDone(queues: KeptQueues): boolean;
+  /** Answers those. */
+  answerDone(queues: KeptQueues): void;
+  /** Whether such calls have addresses of guest memory, which must stay mapped until `onUnused` is called. */
+  keepsMemory(onUnused: () => void): boolean;
   /** The device was reset or its front end went away: every handle, inode and map of the session is dropped. */
   reset(): void;
   /** Ends the server: like {@link reset}, and the root is closed as well. */
@@ -67,7 +69,7 @@ export interface FuseServer extends RequestHandler {
 }
 
 /** Where requests come from that {@link RequestHandler.handle} kept. */
-export interface WaitingQueues {
+export interface KeptQueues {
   isRunning(queueIndex: number): boolean;
   /** Lets `write` put the answer to the request into its place, and gives the request back with the bytes that `write` returns. */
   answer(queueIndex: number, head: number, write: (writable: SegmentList) => number): void;
@@ -91,7 +93,6 @@ export function createFuseServer(options: FuseServerOptions): FuseServer {
 const ERRNO_MAX = 511;
 /** Lines that one guest may cause in the log. */
 const LINES_MAX = 100;
-const INIT_IN_BYTES = 16;
 /** Answered ENOSYS without --xattr, after which the guest asks no more. */
 const XATTR_OPCODES: readonly number[] = [
   Opcode.SETXATTR,
@@ -99,9 +100,6 @@ const XATTR_OPCODES: readonly number[] = [
   Opcode.LISTXATTR,
   Opcode.REMOVEXATTR,
 ];
-const INIT_IN_EXTENDED_BYTES = 64;
-/** The reply to a newer major version: the guest reads only the version out of it. */
-const COMPAT_INIT_OUT_BYTES = 8;
 
 class FuseServerImpl implements FuseServer {
   readonly #fs: FileSystem;
@@ -155,6 +153,10 @@ class FuseServerImpl implements FuseServer {
     // Without a header there is nothing to answer to, and without room nothing to answer into.
     if (readable.byteLength < IN_HEADER_BYTES || writable.byteLength < OUT_HEADER_BYTES) return 0;
     if (result === 0) result = this.#serve(opcode);
+    if (result === UNDER_WAY) {
+      this.#keep(queueIndex, head);
+      return -1;
+    }
     if (result === ANSWERED_LATER) {
       if (this.#fs.waiters.add(request, queueIndex, head)) return -1;
       result = -Errno.ENOLCK;
@@ -167,7 +169,7 @@ class FuseServerImpl implements FuseServer {
     return this.#fs.waiters.count;
   }
 
-  serveWaiting(queues: WaitingQueues): void {
+  serveWaiting(queues: KeptQueues): void {
     const { waiters } = this.#fs;
     for (let index = 0; index < waiters.capacity && waiters.count > 0; index++) {
       if (!waiters.isWaiting(index) || !queues.isRunning(waiters.queueIndex(index))) continue;
@@ -178,6 +180,42 @@ class FuseServerImpl implements FuseServer {
       waiters.remove(index);
       queues.answer(queueIndex, head, (writable) => this.#answer(result, writable));
     }
+  }
+
+  /** Leaves the request with the threads for long calls. */
+  #keep(queueIndex: number, head: number): void {
+    const changes = this.#watcher === null ? 0 : changedInode(this.#fs, this.#request);
+    if (changes !== 0) this.#watcher?.own.begin(changes);
+    this.#fs.longCalls.keep(this.#request, queueIndex, head, changes);
+  }
+
+  hasDone(queues: KeptQueues): boolean {
+    return this.#fs.longCalls.hasDone(queues.isRunning);
+  }
+
+  answerDone(queues: KeptQueues): void {
+    this.#fs.longCalls.takeDone(queues.isRunning, (asked, finish) => {
+      queues.answer(asked.queueIndex, asked.head, (writable) => {
+        this.#request.loadCopy(asked.header);
+        this.#reply.bodyIsInPlace = false;
+        if (asked.changes !== 0) this.#watcher?.own.end(asked.changes);
+        return this.#answer(this.#finish(finish), writable);
+      });
+    });
+  }
+
+  #finish(finish: (reply: FuseReply) => number): number {
+    try {
+      return finish(this.#reply);
+    } catch (error) {
+      return this.#failed(error);
+    }
+  }
+
+  keepsMemory(onUnused: () => void): boolean {
+    const { longCalls } = this.#fs;
+    if (longCalls.usesGuestMemory) longCalls.onMemoryUnused = onUnused;
+    return longCalls.usesGuestMemory;
   }
 
   followHost(device: string, queue: EventQueue, now?: () => number): HostWatcher | null {
@@ -204,14 +242,11 @@ class FuseServerImpl implements FuseServer {
     this.#fs.close();
   }
 
-  get #isInitialised(): boolean {
-    return this.#fs.session.isInitialised;
-  }
-
   /** @returns the length of the reply's body, or -errno. Never throws: one request that fails must not end the device. */
   #serve(opcode: number): number {
     const operation = this.#operations[opcode];
-    if (operation !== undefined && opcode !== Opcode.INIT && !this.#isInitialised) return -Errno.ENOTCONN;
+    if (operation !== undefined && opcode !== Opcode.INIT && !this.#fs.session.isInitialised)
+      return -Errno.ENOTCONN;
     this.#reply.bodyIsInPlace = false;
     this.#fs.beginRequest();
     try {
@@ -222,18 +257,24 @@ class FuseServerImpl implements FuseServer {
       if (this.#watcher !== null && result >= 0) noteOwnChange(this.#fs, this.#request, this.#watcher.own);
       return result;
     } catch (error) {
-      this.#say("error", `FUSE request ${opcode} failed: ${error instanceof Error ? error.stack : error}`);
-      return -Errno.EIO;
+      return this.#failed(error);
     }
   }
 
+  /** A request met what it should not: the guest is told EIO, the operator why. */
+  #failed(error: unknown): number {
+    const { opcode } = this.#request;
+    this.#say("error", `FUSE request ${opcode} failed: ${error instanceof Error ? error.stack : error}`);
+    return -Errno.EIO;
+  }
+
   /** Logs what the guest caused, until there is so much of it that it may be meant to fill the log. */
-  #say(level: "info" | "warn" | "error", message: string): void {
+  #say(level: "debug" | "info" | "warn" | "error", message: string): void {
     if (this.#lines++ < LINES_MAX) this.#log[level](message);
   }
 
   #forget(opcode: number): void {
-    if (!this.#isInitialised) return;
+    if (!this.#fs.session.isInitialised) return;
     if (opcode === Opcode.FORGET) forget(this.#fs, this.#request);
     else batchForget(this.#fs, this.#request);
   }
@@ -259,35 +300,12 @@ class FuseServerImpl implements FuseServer {
 
   /** FUSE_INIT starts a session. The guest may start anew without FUSE_DESTROY: what it held before is dropped. */
   #init(): number {
-    const request = this.#request;
-    if (!request.has(IN_HEADER_BYTES + INIT_IN_BYTES)) return -Errno.EINVAL;
-    const { view } = this.#reply;
-    const offer = readInit(
-      request.view,
-      IN_HEADER_BYTES,
-      request.has(IN_HEADER_BYTES + INIT_IN_EXTENDED_BYTES),
-    );
-    const verdict = judgeInit(offer.major, offer.minor);
-    if (verdict === "too-old") {
-      this.#say("warn", `the guest speaks FUSE ${offer.major}.${offer.minor}, too old to serve`);
-      return -Errno.EPROTO;
-    }
-    if (verdict === "other-major") {
-      view.setUint32(OUT_HEADER_BYTES, FUSE_KERNEL_VERSION, true);
-      view.setUint32(OUT_HEADER_BYTES + 4, 0, true);
-      return COMPAT_INIT_OUT_BYTES;
-    }
-    const demand = unmetDemand(offer, this.#wishes);
-    if (demand !== undefined) {
-      this.#say("error", `the guest's kernel does not have what --${demand}=always demands`);
-      return -Errno.EPROTO;
-    }
-    if (this.#isInitialised) this.#destroy();
-    const settled = negotiate(offer, this.#wishes);
-    this.#fs.session.begin({ ...settled, offeredFlags: offer.flags });
-    writeInit(view, OUT_HEADER_BYTES, settled);
-    this.#say("info", `FUSE ${settled.major}.${settled.minor}, flags 0x${settled.flags.toString(16)}`);
-    return INIT_OUT_BYTES;
+    const { result, settled, level, message } = shakeHands(this.#request, this.#reply, this.#wishes);
+    this.#say(level, message);
+    if (settled === undefined) return result;
+    if (this.#fs.session.isInitialised) this.#destroy();
+    this.#fs.session.begin(settled);
+    return result;
   }
 
   /** FUSE_DESTROY ends the session; the device runs on, so its maps must be taken back one by one. */
@@ -297,8 +315,7 @@ class FuseServerImpl implements FuseServer {
     } catch (error) {
       this.#say("warn", `a map could not be taken back: ${error instanceof Error ? error.message : error}`);
     }
-    this.#replays?.reset();
-    this.#fs.reset();
+    this.reset();
     return 0;
   }
 }

@@ -149,7 +149,7 @@ export const SECTIONS = {
     },
     "thread-pool-size": {
       value: "N",
-      help: "the most threads that may serve requests; kata-fsd serves them all in one, so each number is obeyed (preset: 0)",
+      help: "the most requests of a device that wait for the disk on threads of their own while others are served: fsync and the like; 0: all others wait meanwhile (preset: 4)",
     },
   },
   "What the daemon says": {

@@ -52,7 +52,7 @@ test("socket and directory suffice; all else is as virtiofsd presets it", () => 
     eventsSocket: undefined,
     logLevel: "info",
     syslog: false,
-    threadsMax: 0,
+    longCallsMax: 4,
   });
 });
 
@@ -64,7 +64,7 @@ test("what Kata's runtimes say", () => {
   );
   assert.deepEqual(go.devices[0]?.socket, { fd: 3 });
   assert.equal(go.devices[0]?.announceSubmounts, true);
-  assert.deepEqual([go.syslog, go.threadsMax], [true, 1]);
+  assert.deepEqual([go.syslog, go.longCallsMax], [true, 1]);
   const rust = parsed(
     ...[
       "--socket-path",
@@ -186,7 +186,7 @@ test("options of the whole daemon may stand beside any device", () => {
     eventsSocket: undefined,
     logLevel: "trace",
     syslog: false,
-    threadsMax: 64,
+    longCallsMax: 64,
   });
 });
 

@@ -31,8 +31,8 @@ export interface FsdOptions {
   readonly eventsSocket: string | undefined;
   readonly logLevel: LogLevel;
   readonly syslog: boolean;
-  /** What was asked for; one thread serves all requests in any case. */
-  readonly threadsMax: number;
+  /** Of each device: how many system calls that take long are made on other threads at a time. */
+  readonly longCallsMax: number;
 }
 
 /** What the command line asks for instead of serving. */
@@ -43,6 +43,7 @@ const SANDBOX_MODES: readonly SandboxMode[] = ["namespace", "chroot", "none"];
 const SECCOMP_ACTIONS: readonly SeccompAction[] = ["none", "kill", "log", "trap"];
 const DESCRIPTORS_MAX = 2 ** 31 - 1;
 const THREADS_MAX = 2 ** 16;
+const THREADS_PRESET = 4;
 
 type Given = GivenOptions<FlagName>;
 
@@ -73,7 +74,7 @@ export function parseOptions(argv: readonly string[]): FsdAction {
     eventsSocket: whole.text("events-socket"),
     logLevel: whole.has("d") ? "debug" : oneOf("log-level", whole.text("log-level") ?? "info", LOG_LEVELS),
     syslog: whole.has("syslog"),
-    threadsMax: optionalCount(whole, "thread-pool-size", THREADS_MAX) ?? 0,
+    longCallsMax: optionalCount(whole, "thread-pool-size", THREADS_MAX) ?? THREADS_PRESET,
   };
 }
 

@@ -21,6 +21,7 @@ import { InodeStore } from "./inode-store.js";
 import { InodeFlag, type InodeTable, ROOT_SLOT } from "./inode-table.js";
 import { LockTable } from "./lock-table.js";
 import { LockWaiters } from "./lock-waiters.js";
+import { LongCalls } from "./long-calls.js";
 import type { MarkBroker } from "./mark-broker.js";
 import type { MountTable } from "./mount-table.js";
 import { OverlayMarks } from "./overlay-marks.js";
@@ -35,6 +36,8 @@ export interface FileSystemOptions extends SharePolicy {
   readonly root: string | number;
   readonly window: ShmemWindow | null;
   readonly metrics: FsdMetrics;
+  /** How many system calls that take long are made on other threads at a time. */
+  readonly longCallsMax: number;
   /** Where there is one, host and guest have the directories of overlay exports in common. */
   readonly markBroker?: MarkBroker | null;
 }
@@ -52,6 +55,7 @@ export class FileSystem {
   readonly handles: HandleTable;
   readonly locks: LockTable;
   readonly waiters: LockWaiters;
+  readonly longCalls: LongCalls;
   readonly mounts: MountTable;
   readonly exports: ExportTree;
   readonly policies: InodePolicies;
@@ -86,6 +90,7 @@ export class FileSystem {
     this.handles = new HandleTable(this.state);
     this.locks = new LockTable(this.state);
     this.waiters = new LockWaiters(this.state);
+    this.longCalls = new LongCalls(options.longCallsMax);
     this.metrics = options.metrics;
     this.openFlagsPassed = (options.allowDirectIo ? O_DIRECT : 0) | (options.preserveNoatime ? O_NOATIME : 0);
     this.uids = options.uids;
@@ -137,6 +142,7 @@ export class FileSystem {
       if (this.handles.fd(slot) >= 0) this.closeHandle(slot);
     }
     this.waiters.clear();
+    this.longCalls.reset();
     this.locks.clear();
     this.readDescriptors.dropAll();
     this.#store.clear();

@@ -16,8 +16,12 @@ export class HandleTable {
     if (this.used === 0) this.used = 1;
   }
 
-  /** Takes over `fd`, a descriptor of the inode in that slot. @returns the slot, or 0 if the table is full. */
-  insert(fd: number, kind: Kind, inode: number): number {
+  /**
+   * Takes over `fd`, a descriptor of the inode in that slot.
+   * @param isSynchronous whether writes by it wait for the disk
+   * @returns the slot, or 0 if the table is full
+   */
+  insert(fd: number, kind: Kind, inode: number, isSynchronous: boolean): number {
     let slot = this.#session.getUint32(SESSION.freeHandle, true);
     if (slot !== 0) {
       const next = this.#records.getUint32(slot * HANDLE.bytes + HANDLE.next, true);
@@ -31,6 +35,7 @@ export class HandleTable {
     this.#records.setInt32(record + HANDLE.fd, fd, true);
     this.#records.setUint32(record + HANDLE.kind, kind, true);
     this.#records.setUint32(record + HANDLE.inode, inode, true);
+    this.#records.setUint32(record + HANDLE.isSynchronous, isSynchronous ? 1 : 0, true);
     this.setPosition(slot, 0, 0);
     return slot;
   }
@@ -78,6 +83,9 @@ export class HandleTable {
   /** High half of the file handle. */
   sequence(slot: number): number {
     return this.#records.getUint32(slot * HANDLE.bytes + HANDLE.sequence, true);
+  }
+  isSynchronous(slot: number): boolean {
+    return this.#records.getUint32(slot * HANDLE.bytes + HANDLE.isSynchronous, true) !== 0;
   }
   positionLow(slot: number): number {
     return this.#records.getUint32(slot * HANDLE.bytes + HANDLE.positionLow, true);

@@ -78,6 +78,7 @@ function openFile(fs: FileSystem, slot: number, flags: number, keepSetIdBits: bo
 
 /**
  * Gives the guest a handle for `fd`, a descriptor of the inode in that slot, which is taken over, as struct fuse_open_out at `offset`.
+ * @param flags that the guest opened it with
  * @returns 0, or -errno.
  */
 export function writeHandle(
@@ -87,9 +88,10 @@ export function writeHandle(
   fd: number,
   slot: number,
   kind: 0 | 1,
+  flags: number,
   openFlags: number,
 ): number {
-  const handle = fs.handles.insert(fd, kind, slot);
+  const handle = fs.handles.insert(fd, kind, slot, (flags & (O_SYNC | O_DSYNC)) !== 0);
   if (handle === 0) {
     close(fd);
     return -Errno.ENFILE;
@@ -110,14 +112,15 @@ export const open: Operation = (fs, request, reply) => {
   if (slot === 0) return -Errno.ESTALE;
   if (!request.has(ARGUMENTS + 8)) return -Errno.EINVAL;
   if (fs.session.doesWithout(FUSE_NO_OPEN_SUPPORT)) return -Errno.ENOSYS;
+  const asked = request.uint32(ARGUMENTS);
   const kill = (request.uint32(ARGUMENTS + 4) & FUSE_OPEN_KILL_SUIDGID) !== 0;
-  const fd = openFile(fs, slot, request.uint32(ARGUMENTS), !kill);
+  const fd = openFile(fs, slot, asked, !kill);
   if (fd < 0) return fd;
   const { openFlags, keepsUnchangedFiles, isImmutable } = fs.policies.of(slot);
   // Where nobody ever writes, read locks are in nobody's way, and FLUSH has nothing to do.
   const noFlush = isImmutable ? FOPEN_NOFLUSH : 0;
   const flags = keepUnchanged(fs, slot, openFlags | noFlush, keepsUnchangedFiles);
-  const result = writeHandle(fs, reply, OUT_HEADER_BYTES, fd, slot, HandleKind.file, flags);
+  const result = writeHandle(fs, reply, OUT_HEADER_BYTES, fd, slot, HandleKind.file, asked, flags);
   return result < 0 ? result : OPEN_OUT_BYTES;
 };
 
@@ -130,7 +133,7 @@ export const opendir: Operation = (fs, request, reply) => {
   if (fd < 0) return fd;
   const { opendirFlags, keepsUnchangedDirectories } = fs.policies.of(slot);
   const flags = keepUnchanged(fs, slot, opendirFlags, keepsUnchangedDirectories);
-  const result = writeHandle(fs, reply, OUT_HEADER_BYTES, fd, slot, HandleKind.directory, flags);
+  const result = writeHandle(fs, reply, OUT_HEADER_BYTES, fd, slot, HandleKind.directory, 0, flags);
   return result < 0 ? result : OPEN_OUT_BYTES;
 };
 
@@ -190,7 +193,7 @@ export const create: Operation = (fs, request, reply) => {
   } else {
     return made;
   }
-  return answerCreated(fs, reply, parent, slot, fd);
+  return answerCreated(fs, reply, parent, slot, fd, flags);
 };
 
 /** FUSE_TMPFILE: a file without a name in the directory; the name in the request means nothing. */
@@ -216,7 +219,7 @@ export const tmpfile: Operation = (fs, request, reply) => {
   if (slot < 0) return slot;
   let result = fs.keep(slot);
   if (result === 0) result = labelCreated(fs, request, slot);
-  return result === 0 ? answerCreated(fs, reply, parent, slot, fd) : abandon(fs, slot, fd, result);
+  return result === 0 ? answerCreated(fs, reply, parent, slot, fd, flags) : abandon(fs, slot, fd, result);
 };
 
 /** Lets go of a file that was made and is not to be. @returns `error` */
@@ -240,11 +243,18 @@ function adoptOpened(
 }
 
 /** Answers with the inode, referenced once more already, and a handle for `fd`; `fd` may be an errno instead. */
-function answerCreated(fs: FileSystem, reply: FuseReply, parent: number, slot: number, fd: number): number {
+function answerCreated(
+  fs: FileSystem,
+  reply: FuseReply,
+  parent: number,
+  slot: number,
+  fd: number,
+  flags: number,
+): number {
   fs.attributes.writeEntry(reply.view, OUT_HEADER_BYTES, parent, slot);
   const openOut = OUT_HEADER_BYTES + ENTRY_OUT_BYTES;
   const openFlags = fs.policies.of(slot).openFlags;
-  const result = fd < 0 ? fd : writeHandle(fs, reply, openOut, fd, slot, HandleKind.file, openFlags);
+  const result = fd < 0 ? fd : writeHandle(fs, reply, openOut, fd, slot, HandleKind.file, flags, openFlags);
   if (result < 0) {
     fs.forget(slot, 1);
     return result;

@@ -8,9 +8,11 @@ import { getattr, lookup } from "./lookup.js";
 import { link, mkdir, mknod, readlink, rename, rename2, rmdir, symlink, unlink } from "./names.js";
 import { create, open, opendir, release, releasedir, tmpfile } from "./open.js";
 import type { Operation } from "./operation.js";
-import { copyFileRangeOperation, fallocate, fsync, fsyncdir, lseek, read, write } from "./read-write.js";
+import { lseek, read, write } from "./read-write.js";
+import { copyFileRange, fallocate } from "./space.js";
 import { statx } from "./statx.js";
-import { access, statfs, syncfs } from "./volume.js";
+import { fsync, fsyncdir, syncfs } from "./sync.js";
+import { access, statfs } from "./volume.js";
 import { getxattr, listxattr, removexattr, setxattr } from "./xattr.js";
 
 /** What serves each opcode; opcodes that are not here are answered with ENOSYS. */
@@ -50,12 +52,12 @@ export const operations: Readonly<Record<number, Operation>> = {
   [Opcode.READDIRPLUS]: readdirplus,
   [Opcode.RENAME2]: rename2,
   [Opcode.LSEEK]: lseek,
-  [Opcode.COPY_FILE_RANGE]: copyFileRangeOperation,
+  [Opcode.COPY_FILE_RANGE]: copyFileRange,
   [Opcode.SETUPMAPPING]: setupmapping,
   [Opcode.REMOVEMAPPING]: removemapping,
   [Opcode.SYNCFS]: syncfs,
   [Opcode.TMPFILE]: tmpfile,
   [Opcode.IOCTL]: ioctl,
   [Opcode.STATX]: statx,
-  [Opcode.COPY_FILE_RANGE_64]: copyFileRangeOperation,
+  [Opcode.COPY_FILE_RANGE_64]: copyFileRange,
 };

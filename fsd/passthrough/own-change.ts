@@ -37,22 +37,28 @@ const OF_INODE: ReadonlySet<number> = new Set([
 ]);
 const COPIES: ReadonlySet<number> = new Set([Opcode.COPY_FILE_RANGE, Opcode.COPY_FILE_RANGE_64]);
 
+/** The inode that a request changes, if it is on a shared export; 0 for one that changes names, or nothing. */
+export function changedInode(fs: FileSystem, request: FuseRequest): number {
+  const { opcode } = request;
+  const isCopy = COPIES.has(opcode);
+  if (!isCopy && !OF_INODE.has(opcode)) return 0;
+  const slot = fs.inodeOf(request);
+  if (slot === 0 || !fs.policies.of(slot).isShared) return 0;
+  // struct fuse_copy_file_range_in: the node that is written to.
+  return isCopy ? fs.inodes.slotOf(request.uint32(ARGUMENTS + 16), request.uint32(ARGUMENTS + 20)) : slot;
+}
+
 /** Notes what a request has changed that was served. */
 export function noteOwnChange(fs: FileSystem, request: FuseRequest, journal: ChangeJournal): void {
   const { opcode } = request;
   const nameOffset = NAME_OFFSETS[opcode];
-  if (nameOffset === undefined && !OF_INODE.has(opcode) && !COPIES.has(opcode)) return;
+  if (nameOffset === undefined) {
+    const changed = changedInode(fs, request);
+    if (changed !== 0) journal.inode(changed);
+    return;
+  }
   const slot = fs.inodeOf(request);
   if (slot === 0 || !fs.policies.of(slot).isShared) return;
-  if (COPIES.has(opcode)) {
-    // struct fuse_copy_file_range_in: the node that is written to.
-    journal.inode(fs.inodes.slotOf(request.uint32(ARGUMENTS + 16), request.uint32(ARGUMENTS + 20)));
-    return;
-  }
-  if (nameOffset === undefined) {
-    journal.inode(slot);
-    return;
-  }
   journal.name(slot, stringAt(request, nameOffset));
   if (opcode === Opcode.LINK) {
     journal.inode(fs.inodes.slotOf(request.uint32(ARGUMENTS), request.uint32(ARGUMENTS + 4)));

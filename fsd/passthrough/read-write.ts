@@ -1,30 +1,29 @@
 import { Errno } from "../../lib/sys/errno.js";
 import {
-  copyFileRange,
   F_GETFL,
   F_SETFL,
   fcntl,
-  fdatasync,
-  fallocate as hostFallocate,
-  fsync as hostFsync,
   lseek as hostLseek,
   O_DIRECT,
   preadv,
   pwritev,
   S_IFREG,
 } from "../../lib/sys/file.js";
-import { addressOf, lastErrno } from "../../lib/sys/libc.js";
+import { IOV_MAX, Iovecs } from "../../lib/sys/iovec.js";
+import { lastErrno } from "../../lib/sys/libc.js";
+import { pwritevLater } from "../../lib/sys/long-file-calls.js";
 import {
-  FUSE_FSYNC_FDATASYNC,
   FUSE_NO_OPEN_SUPPORT,
   FUSE_WRITE_KILL_SUIDGID,
   IN_HEADER_BYTES,
   OUT_HEADER_BYTES,
 } from "../fuse/constants.js";
+import type { FuseReply } from "../fuse/reply.js";
 import type { FuseRequest } from "../fuse/request.js";
 import type { FileSystem } from "./file-system.js";
-import { HandleKind } from "./handle-table.js";
-import type { Operation } from "./operation.js";
+import { fileAt, isSynchronous } from "./opened-file.js";
+import { type Operation, UNDER_WAY } from "./operation.js";
+import { losesSetIdBits } from "./space.js";
 import { dropRenamedCapability } from "./xattr.js";
 
 const ARGUMENTS = IN_HEADER_BYTES;
@@ -33,14 +32,6 @@ const WRITE_IN_BYTES = 40;
 const WRITE_PAYLOAD = ARGUMENTS + WRITE_IN_BYTES;
 const WRITE_OUT_BYTES = 8;
 const LSEEK_OUT_BYTES = 8;
-/** What one COPY_FILE_RANGE copies at most, so that other requests do not wait long; the guest asks for the rest. */
-const COPY_MAX_BYTES = 8 << 20;
-
-/** The descriptor of the open file whose handle is at `offset` of the request, or -1. */
-function fileAt(fs: FileSystem, request: FuseRequest, offset: number): number {
-  const slot = fs.handles.slotOf(request.uint32(offset), request.uint32(offset + 4), HandleKind.file);
-  return slot === 0 ? -1 : fs.handles.fd(slot);
-}
 
 /**
  * The descriptor for reading: of the handle at `offset` of the request or, where the guest does without handles, of the inode.
@@ -64,27 +55,24 @@ function clearDirect(fd: number): number {
 }
 
 /**
- * preadv(2) or pwritev(2) of {@link FileSystem.iovecs}, `done` bytes behind the offset at `offsetAt` of the request. What the host cannot do
- * directly, since the guest's buffer is not aligned for it, goes through the page cache: pages that the guest wrote by mapping come
- * through any handle.
+ * preadv(2) or pwritev(2). What the host cannot do directly, since the guest's buffer is not aligned for it, goes through the page cache:
+ * pages that the guest wrote by mapping come through any handle.
  * @returns the bytes moved, or -errno
  */
-function move(
+function moved(
   call: typeof preadv,
   fs: FileSystem,
   fd: number,
-  request: FuseRequest,
-  offsetAt: number,
+  iovecs: Iovecs,
   count: number,
-  done: number,
+  offset: number | bigint,
 ): number {
-  const offset = request.offset(offsetAt, done);
-  const result = call(fd, fs.iovecs.address, count, offset);
+  const result = call(fd, iovecs.address, count, offset);
   if (result >= 0) return result;
   const errno = lastErrno();
   const flags = errno === Errno.EINVAL && (fs.openFlagsPassed & O_DIRECT) !== 0 ? clearDirect(fd) : 0;
   if (flags === 0) return -errno;
-  const again = call(fd, fs.iovecs.address, count, offset);
+  const again = call(fd, iovecs.address, count, offset);
   const outcome = again < 0 ? -lastErrno() : again;
   fcntl(fd, F_SETFL, flags);
   return outcome;
@@ -102,7 +90,7 @@ export const read: Operation = (fs, request, reply) => {
   // More than one turn only for lists of more than IOV_MAX segments, or where the file system reads short.
   while (done < size) {
     const count = request.writable.toIovecs(OUT_HEADER_BYTES + done, size - done, fs.iovecs);
-    const result = move(preadv, fs, fd, request, ARGUMENTS + 8, count, done);
+    const result = moved(preadv, fs, fd, fs.iovecs, count, request.offset(ARGUMENTS + 8, done));
     if (result < 0) {
       // What was read before counts; the error comes again if the guest goes on from there.
       if (done > 0) break;
@@ -124,11 +112,13 @@ export const write: Operation = (fs, request, reply) => {
   if (!request.has(WRITE_PAYLOAD + size)) return -Errno.EINVAL;
   const dropped = dropRenamedCapability(fs, fd);
   if (dropped < 0) return dropped;
-  fs.credentials.keepSetIdBits((request.uint32(ARGUMENTS + 20) & FUSE_WRITE_KILL_SUIDGID) === 0);
+  const keepsBits = (request.uint32(ARGUMENTS + 20) & FUSE_WRITE_KILL_SUIDGID) === 0;
+  if (isSynchronous(fs, request, ARGUMENTS) && beginWrite(fs, request, fd, size, keepsBits)) return UNDER_WAY;
+  fs.credentials.keepSetIdBits(keepsBits);
   let done = 0;
   while (done < size) {
     const count = request.readable.toIovecs(WRITE_PAYLOAD + done, size - done, fs.iovecs);
-    const result = move(pwritev, fs, fd, request, ARGUMENTS + 8, count, done);
+    const result = moved(pwritev, fs, fd, fs.iovecs, count, request.offset(ARGUMENTS + 8, done));
     if (result < 0) {
       if (done > 0) break;
       return result;
@@ -137,38 +127,47 @@ export const write: Operation = (fs, request, reply) => {
     done += result;
   }
   fs.metrics.writtenBytes += done;
-  reply.view.setUint32(OUT_HEADER_BYTES, done, true);
-  reply.view.setUint32(OUT_HEADER_BYTES + 4, 0, true);
-  return WRITE_OUT_BYTES;
+  return writeCount(reply, done);
 };
 
-function sync(fd: number, flags: number): number {
-  const result = (flags & FUSE_FSYNC_FDATASYNC) !== 0 ? fdatasync(fd) : hostFsync(fd);
-  return result < 0 ? -lastErrno() : 0;
+/**
+ * Begins a write that waits for the disk, as O_SYNC and O_DSYNC have it, on another thread, from where the guest's pages are now.
+ * @returns false where it must be made at once
+ */
+function beginWrite(
+  fs: FileSystem,
+  request: FuseRequest,
+  fd: number,
+  size: number,
+  keepsBits: boolean,
+): boolean {
+  const iovecs = new Iovecs(Math.min(Math.max(request.readable.count, 1), IOV_MAX));
+  const count = request.readable.toIovecs(WRITE_PAYLOAD, size, iovecs);
+  if (keepsBits && losesSetIdBits(fs, fd)) return false;
+  const offset = request.offset(ARGUMENTS + 8, 0);
+  return fs.longCalls.begin([fd], {
+    usesGuestMemory: true,
+    start: ([own = -1], done) => pwritevLater(own, iovecs.address, count, offset, done),
+    finish: (result, [own = -1], reply) => {
+      let written = result;
+      // Blocks that are left for root are not for other threads; and what O_DIRECT cannot do goes through the page cache.
+      if (result === -Errno.ENOSPC || result === -Errno.EINVAL) {
+        fs.credentials.keepSetIdBits(keepsBits);
+        written = moved(pwritev, fs, own, iovecs, count, offset);
+      }
+      if (written < 0) return written;
+      fs.metrics.writtenBytes += written;
+      return writeCount(reply, written);
+    },
+  });
 }
 
-export const fsync: Operation = (fs, request) => {
-  if (!request.has(ARGUMENTS + 16)) return -Errno.EINVAL;
-  const fd = fileAt(fs, request, ARGUMENTS);
-  return fd < 0 ? -Errno.EBADF : sync(fd, request.uint32(ARGUMENTS + 8));
-};
-
-export const fsyncdir: Operation = (fs, request) => {
-  if (!request.has(ARGUMENTS + 16)) return -Errno.EINVAL;
-  const low = request.uint32(ARGUMENTS);
-  const handle = fs.handles.slotOf(low, request.uint32(ARGUMENTS + 4), HandleKind.directory);
-  return handle === 0 ? -Errno.EBADF : sync(fs.handles.fd(handle), request.uint32(ARGUMENTS + 8));
-};
-
-export const fallocate: Operation = (fs, request) => {
-  if (!request.has(ARGUMENTS + 32)) return -Errno.EINVAL;
-  const fd = fileAt(fs, request, ARGUMENTS);
-  if (fd < 0) return -Errno.EBADF;
-  const offset = request.offset(ARGUMENTS + 8, 0);
-  const length = request.offset(ARGUMENTS + 16, 0);
-  fs.credentials.keepSetIdBits(fs.session.keepsSetIdBits);
-  return hostFallocate(fd, request.uint32(ARGUMENTS + 24), offset, length) < 0 ? -lastErrno() : 0;
-};
+/** Writes struct fuse_write_out. @returns its length */
+function writeCount(reply: FuseReply, count: number): number {
+  reply.view.setUint32(OUT_HEADER_BYTES, count, true);
+  reply.view.setUint32(OUT_HEADER_BYTES + 4, 0, true);
+  return WRITE_OUT_BYTES;
+}
 
 export const lseek: Operation = (fs, request, reply) => {
   if (!request.has(ARGUMENTS + 24)) return -Errno.EINVAL;
@@ -183,26 +182,4 @@ export const lseek: Operation = (fs, request, reply) => {
   reply.view.setUint32(OUT_HEADER_BYTES, result >>> 0, true);
   reply.view.setUint32(OUT_HEADER_BYTES + 4, result / 0x1_0000_0000, true);
   return LSEEK_OUT_BYTES;
-};
-
-/** Two int64_t: the offsets in the file read and in the file written. */
-const copyOffsets = new BigInt64Array(2);
-const copyOffsetsAddress = addressOf(copyOffsets);
-
-/** FUSE_COPY_FILE_RANGE, and FUSE_COPY_FILE_RANGE_64: struct fuse_copy_file_range_out is as large as struct fuse_write_out. */
-export const copyFileRangeOperation: Operation = (fs, request, reply) => {
-  if (!request.has(ARGUMENTS + 56)) return -Errno.EINVAL;
-  const from = fileAt(fs, request, ARGUMENTS);
-  const to = fileAt(fs, request, ARGUMENTS + 24);
-  if (from < 0 || to < 0) return -Errno.EBADF;
-  if (request.uint64(ARGUMENTS + 48) !== 0) return -Errno.EINVAL;
-  const length = Math.min(request.uint64(ARGUMENTS + 40), COPY_MAX_BYTES);
-  copyOffsets[0] = request.view.getBigInt64(ARGUMENTS + 8, true);
-  copyOffsets[1] = request.view.getBigInt64(ARGUMENTS + 32, true);
-  fs.credentials.keepSetIdBits(fs.session.keepsSetIdBits);
-  const result = copyFileRange(from, copyOffsetsAddress, to, copyOffsetsAddress + 8, length, 0);
-  if (result < 0) return -lastErrno();
-  reply.view.setUint32(OUT_HEADER_BYTES, result, true);
-  reply.view.setUint32(OUT_HEADER_BYTES + 4, 0, true);
-  return WRITE_OUT_BYTES;
 };

@@ -233,7 +233,7 @@ function touch(fs: FileSystem, request: FuseRequest, reply: FuseReply, slot: num
   if (request.opcode !== Opcode.OPEN || fs.inodes.type(slot) !== S_IFREG) return undefined;
   const fd = fs.open(slot, O_RDONLY);
   if (fd < 0) return fd;
-  const result = writeHandle(fs, reply, OUT_HEADER_BYTES, fd, slot, HandleKind.file, 0);
+  const result = writeHandle(fs, reply, OUT_HEADER_BYTES, fd, slot, HandleKind.file, O_RDONLY, 0);
   return result < 0 ? result : OPEN_OUT_BYTES;
 }
 

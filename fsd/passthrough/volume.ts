@@ -1,5 +1,5 @@
 import { Errno } from "../../lib/sys/errno.js";
-import { close, fstatfs, syncfs as hostSyncfs, O_RDONLY, S_IFDIR, S_IFREG } from "../../lib/sys/file.js";
+import { fstatfs, S_IFDIR } from "../../lib/sys/file.js";
 import { addressOf, lastErrno } from "../../lib/sys/libc.js";
 import { IN_HEADER_BYTES, OUT_HEADER_BYTES } from "../fuse/constants.js";
 import type { Operation } from "./operation.js";
@@ -27,20 +27,6 @@ export const statfs: Operation = (fs, request, reply) => {
   view.setUint32(OUT_HEADER_BYTES + 48, statfsBuffer.getUint32(72, true), true);
   reply.bytes.fill(0, OUT_HEADER_BYTES + 52, OUT_HEADER_BYTES + STATFS_OUT_BYTES);
   return STATFS_OUT_BYTES;
-};
-
-/** FUSE_SYNCFS: writes back the file system that the inode is on, which needs a descriptor with rights. */
-export const syncfs: Operation = (fs, request) => {
-  const slot = fs.inodeOf(request);
-  if (slot === 0) return -Errno.ESTALE;
-  const type = fs.inodes.type(slot);
-  if (type !== S_IFDIR && type !== S_IFREG) return -Errno.EINVAL;
-  if (fs.policies.isReadOnly(slot)) return 0;
-  const fd = fs.open(slot, O_RDONLY);
-  if (fd < 0) return fd;
-  const result = hostSyncfs(fd) < 0 ? -lastErrno() : 0;
-  close(fd);
-  return result;
 };
 
 /** FUSE_ACCESS, by the mode alone: with default_permissions the guest's kernel has asked itself before. */

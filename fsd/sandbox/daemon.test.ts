@@ -19,7 +19,7 @@ import { capabilityMask } from "../../lib/sys/capabilities.js";
 import { Opcode } from "../fuse/constants.js";
 import { connectGuest } from "../testing/connect-guest.js";
 import { needsRoot } from "../testing/fixture.js";
-import { cstring, ROOT, u32 } from "../testing/test-guest.js";
+import { cstring, ROOT, u32, u64 } from "../testing/test-guest.js";
 import { innermostProcess, LaunchedProgram } from "./testing/launched.js";
 
 const READY = "Waiting for vhost-user socket connection";
@@ -92,6 +92,16 @@ describe("the daemon as its launcher starts it", { skip: needsRoot }, () => {
       assert.equal(status.get("Seccomp"), SECCOMP_MODE_FILTER);
       assert.equal(status.get("Groups"), "");
     }
+  });
+
+  it("starts no thread for what takes long: those of the pool were there before the sandbox", async (t) => {
+    const { pid, socket } = await start(t);
+    const before = readdirSync(`/proc/${pid}/task`);
+    const { guest, frontEnd } = connectGuest(socket);
+    t.after(() => frontEnd.close());
+    const fh = guest.open(guest.lookup(ROOT, "file").nodeId);
+    guest.call(Opcode.FSYNC, ROOT, [u64(fh), u32(0, 0)]);
+    assert.deepEqual(readdirSync(`/proc/${pid}/task`), before);
   });
 
   it("sees its directories, its descriptors, and nothing else", async (t) => {

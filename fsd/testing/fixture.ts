@@ -41,6 +41,7 @@ export function serveDirectory(
     window: null,
     inodeFileHandles: "never",
     metrics,
+    longCallsMax: 0,
     log,
     ...options,
   });

@@ -68,6 +68,7 @@ export function createFuseTarget(): FuzzTarget {
       xattr: true,
       inodeFileHandles: "never",
       daxThresholdBytes: 4096,
+      longCallsMax: 0,
     } as const;
     const server = createFuseServer({ ...options, root: dir, window, metrics, log, ...policy });
     return { server, metrics, window };

@@ -6,7 +6,8 @@ import { createEventfd } from "../../lib/sys/eventfd.js";
 import { close } from "../../lib/sys/file.js";
 import { bind, permanentAddressOf } from "../../lib/sys/libc.js";
 import { MESSAGE_FDS_MAX, MessageSocket } from "../../lib/sys/unix-socket.js";
-import { VhostUserBackend, type VhostUserDeviceModel } from "../../lib/vhost-user/backend.js";
+import { VhostUserBackend } from "../../lib/vhost-user/backend.js";
+import type { VhostUserDeviceModel } from "../../lib/vhost-user/device-model.js";
 import { encodeMessage, VhostUserError, VhostUserRequest } from "../../lib/vhost-user/message.js";
 import { createSocketPair, TestMemory } from "../../lib/vhost-user/testing/test-memory.js";
 import { VirtqueueError } from "../../lib/virtio/split-virtqueue.js";
@@ -96,6 +97,7 @@ function connect(
   const backend = new VhostUserBackend(theirs, MODEL, {
     queueStarted: ignore,
     queueStopped: ignore,
+    deviceReset: ignore,
     backendSocket: ignore,
     queueBroken: ignore,
   });
@@ -217,15 +219,15 @@ function useQueues(decisions: Decisions, backend: VhostUserBackend, ram: TestMem
     ram.bytes.writeUInt16LE(decisions.below(4), 0x1002);
   }
   for (let index = 0; index < MODEL.queueCount; index++) {
-    const queue = backend.queue(index);
+    const queue = backend.queues.get(index);
     if (queue === undefined) continue;
     try {
       const head = queue.next();
-      if (head >= 0 && !decisions.happens(32)) backend.complete(index, queue, head, 0);
+      if (head >= 0 && !decisions.happens(32)) backend.queues.complete(index, queue, head, 0);
       else queue.requestNotifications();
     } catch (error) {
       if (!(error instanceof VirtqueueError)) throw error;
-      backend.breakQueue(index, error);
+      backend.queues.break(index, error);
     }
   }
 }

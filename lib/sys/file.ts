@@ -157,6 +157,7 @@ export const S_IFSOCK = 0o140000;
 /** Mount flag in `f_flags` of statfs(2). */
 export const ST_RDONLY = 1;
 
+export const F_DUPFD_CLOEXEC = 1030;
 export const F_GETFL = 3;
 export const F_SETFL = 4;
 

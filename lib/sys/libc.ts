@@ -38,14 +38,15 @@ export function bindProgram<F>(signature: string): () => F {
 }
 
 /**
- * Binds a function that waits, to be called on a thread of libuv's pool. `done` gets the result; errno is that thread's and cannot be
- * read. Node's event loop lives on while a call is out.
+ * Binds a function that waits, when it is first called, to be called on a thread of libuv's pool. `done` gets the result; in it, before
+ * any other call, {@link lastErrno} tells that thread's errno. Node's event loop lives on while a call is out.
  */
 export function bindAsync<A extends readonly unknown[]>(
   signature: string,
 ): (...args: [...A, done: (result: number) => void]) => void {
-  const bound = libc.func(signature);
+  let bound: ReturnType<typeof libc.func> | undefined;
   return (...args) => {
+    bound ??= libc.func(signature);
     const done = args.at(-1) as (result: number) => void;
     bound.async(...args.slice(0, -1), (_error: unknown, result: number) => done(result));
   };

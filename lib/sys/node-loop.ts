@@ -1,3 +1,4 @@
+import { access } from "node:fs/promises";
 import { bindProgram } from "./libc.js";
 
 const defaultLoop = bindProgram<() => bigint>("void* uv_default_loop()");
@@ -9,6 +10,16 @@ const backendFd = bindProgram<(loop: bigint) => number>("int uv_backend_fd(void*
  */
 export function nodeLoopFd(): number {
   return backendFd()(defaultLoop()());
+}
+
+/** Of libuv: how many threads its pool has, read when it starts, and the most that there may be. */
+const POOL_VARIABLE = "UV_THREADPOOL_SIZE";
+const POOL_THREADS_MAX = 1024;
+
+/** Starts the threads of libuv's pool, unless something has done so before: then there are as many as there were. */
+export async function startThreadPool(threads: number): Promise<void> {
+  process.env[POOL_VARIABLE] = String(Math.min(threads, POOL_THREADS_MAX));
+  await access("/");
 }
 
 /** Lets Node's event loop do what it has to do, once, without waiting. */

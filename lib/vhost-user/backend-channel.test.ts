@@ -50,6 +50,7 @@ function rig(t: TestContext): Rig {
     {
       queueStarted: () => {},
       queueStopped: () => {},
+      deviceReset: () => {},
       backendSocket: (fd) => channel.attach(backend, fd),
       queueBroken: () => {},
     },

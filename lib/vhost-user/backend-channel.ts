@@ -48,7 +48,7 @@ export class BackendChannel implements ShmemWindow {
   }
 
   get active(): boolean {
-    return this.#backend?.isRunning === true;
+    return this.#backend?.queues.areRunning === true;
   }
 
   map(fd: number, fdOffset: number, shmOffset: number, lengthBytes: number, writable: boolean): void {
@@ -58,7 +58,7 @@ export class BackendChannel implements ShmemWindow {
     // The answer comes before the guest can see the map. That it can is sure once the region has been announced.
     const backend = this.#backend;
     if (backend?.hasMemorySlots !== true) return;
-    const isLive = () => backend.memoryRegionsAdded > added || !backend.isRunning;
+    const isLive = () => backend.memoryRegionsAdded > added || !backend.queues.areRunning;
     if (!this.serveWhile(-1, isLive, this.limitMs)) {
       throw new ShmemError(`the map at ${shmOffset} was not announced within ${this.limitMs} ms`);
     }

@@ -7,7 +7,8 @@ import { close } from "../sys/file.js";
 import { openDescriptors } from "../sys/testing/open-descriptors.js";
 import { MessageSocket } from "../sys/unix-socket.js";
 import { VirtqueueError } from "../virtio/split-virtqueue.js";
-import { VhostUserBackend, type VhostUserDeviceModel } from "./backend.js";
+import { VhostUserBackend } from "./backend.js";
+import type { VhostUserDeviceModel } from "./device-model.js";
 import { encodeMessage, u64Payload, VhostUserError, VhostUserRequest } from "./message.js";
 import { TestFrontEnd } from "./testing/test-front-end.js";
 import { createSocketPair } from "./testing/test-memory.js";
@@ -43,6 +44,7 @@ function rig(
     {
       queueStarted: (index) => events.push(`started ${index}`),
       queueStopped: (index) => events.push(`stopped ${index}`),
+      deviceReset: () => events.push("reset"),
       backendSocket: () => events.push("socket"),
       queueBroken: (index) => events.push(`broken ${index}`),
     },
@@ -98,33 +100,50 @@ describe("VhostUserBackend", () => {
   it("has a queue run while it is started and enabled, two states that do not touch each other", (t) => {
     const one = rig(t);
     const { backend, frontEnd, events } = one;
-    assert.ok(backend.queue(0));
+    assert.ok(backend.queues.get(0));
     frontEnd.tell(VhostUserRequest.SET_VRING_ENABLE, u32(0, 0));
-    assert.equal(backend.queue(0), undefined);
+    assert.equal(backend.queues.get(0), undefined);
     frontEnd.tell(VhostUserRequest.SET_VRING_ENABLE, u32(0, 1));
     offer(one);
-    backend.complete(0, running(backend), running(backend).next(), 5);
+    backend.queues.complete(0, running(backend), running(backend).next(), 5);
     assert.deepEqual(frontEnd.driver(0).take(), { head: 0, written: 5 });
     assert.equal(frontEnd.stopQueue(0), 1);
-    assert.equal(backend.queue(0), undefined);
-    assert.equal(backend.kickFd(0), -1);
-    assert.ok(backend.isRunning, "the other one runs on");
+    assert.equal(backend.queues.get(0), undefined);
+    assert.equal(backend.queues.kickFd(0), -1);
+    assert.ok(backend.queues.areRunning, "the other one runs on");
     // Started again without SET_VRING_ENABLE: it is enabled still.
     const fd = openSync("/dev/null", "r+");
     frontEnd.tell(VhostUserRequest.SET_VRING_KICK, u64(0), [fd]);
     close(fd);
-    assert.ok(backend.queue(0));
+    assert.ok(backend.queues.get(0));
     assert.deepEqual(events, ["started 0", "stopped 0", "started 0"]);
   });
 
   it("stops and disables all queues on RESET_DEVICE", (t) => {
     const { backend, frontEnd, events } = rig(t);
     assert.ok(frontEnd.tellAndWait(VhostUserRequest.RESET_DEVICE, Buffer.alloc(0)));
-    assert.equal(backend.isRunning, false);
-    assert.deepEqual(events, ["stopped 0", "stopped 1"]);
+    assert.equal(backend.queues.areRunning, false);
+    assert.deepEqual(events, ["stopped 0", "stopped 1", "reset"]);
     frontEnd.tell(VhostUserRequest.SET_FEATURES, u64Payload(1n << 30n));
     frontEnd.startQueue(0);
-    assert.ok(backend.queue(0));
+    assert.ok(backend.queues.get(0));
+  });
+
+  it("tells a queue that goes on from one that begins anew, which means a reset", (t) => {
+    const one = rig(t);
+    const { backend, frontEnd, events } = one;
+    offer(one);
+    backend.queues.complete(0, running(backend), running(backend).next(), 5);
+    const bases = [frontEnd.stopQueue(0), frontEnd.stopQueue(1)];
+    assert.deepEqual(bases, [1, 0]);
+    for (const [index, base] of bases.entries()) frontEnd.startQueue(index, base);
+    assert.ok(!events.includes("reset"));
+    for (const index of bases.keys()) frontEnd.stopQueue(index);
+    for (const index of bases.keys()) frontEnd.startQueue(index, 0);
+    assert.deepEqual(
+      events.filter((event) => event === "reset"),
+      ["reset"],
+    );
   });
 
   it("gives back requests in flight when the queue is stopped, to be taken again", (t) => {
@@ -134,7 +153,7 @@ describe("VhostUserBackend", () => {
     const queue = running(backend);
     const head = queue.next();
     assert.equal(frontEnd.stopQueue(0), 0);
-    assert.equal(backend.complete(0, queue, head, 0), false);
+    assert.equal(backend.queues.complete(0, queue, head, 0), false);
     assert.equal(frontEnd.driver(0).take(), undefined);
     frontEnd.startQueue(0, 0);
     assert.equal(running(backend).next(), head);
@@ -150,10 +169,10 @@ describe("VhostUserBackend", () => {
     const base = 0x7f00_0000_0000;
     const region = u64(0, 0, frontEnd.memory.byteLength, base, 0);
     assert.ok(frontEnd.tellAndWait(VhostUserRequest.REM_MEM_REG, region));
-    assert.equal(backend.isRunning, false);
+    assert.equal(backend.queues.areRunning, false);
     assert.equal(queue.writable.copyOut(0, Buffer.alloc(16, 7), 0, 16), 16);
     assert.equal(frontEnd.memory.bytes[32 * PAGE], 7);
-    assert.equal(backend.complete(0, queue, head, 16), false);
+    assert.equal(backend.queues.complete(0, queue, head, 16), false);
     backend.state.memory.release();
     assert.equal(frontEnd.tellAndWait(VhostUserRequest.REM_MEM_REG, region), false, "it has gone");
   });
@@ -182,7 +201,7 @@ describe("VhostUserBackend", () => {
     }
     close(fd);
     assert.equal(openDescriptors().length, before);
-    assert.ok(backend.queue(0), "the queue runs on");
+    assert.ok(backend.queues.get(0), "the queue runs on");
     assert.throws(() => frontEnd.tell(999), VhostUserError);
   });
 
@@ -191,10 +210,10 @@ describe("VhostUserBackend", () => {
     const { backend, frontEnd, events } = one;
     const errFd = frontEnd.callFd(1);
     frontEnd.tell(VhostUserRequest.SET_VRING_ERR, u64(0), [errFd]);
-    backend.breakQueue(0, new VirtqueueError("test"));
+    backend.queues.break(0, new VirtqueueError("test"));
     assert.ok(drainEventfd(errFd));
-    assert.equal(backend.queue(0), undefined);
-    assert.ok(backend.queue(1));
+    assert.equal(backend.queues.get(0), undefined);
+    assert.ok(backend.queues.get(1));
     assert.deepEqual(events, ["broken 0"]);
   });
 
@@ -220,6 +239,7 @@ describe("VhostUserBackend", () => {
         const backend = new VhostUserBackend(theirs, MODEL, {
           queueStarted: ignore,
           queueStopped: ignore,
+          deviceReset: ignore,
           backendSocket: ignore,
           queueBroken: ignore,
         });
@@ -244,7 +264,7 @@ describe("VhostUserBackend", () => {
 });
 
 function running(backend: VhostUserBackend) {
-  const queue = backend.queue(0);
+  const queue = backend.queues.get(0);
   assert.ok(queue);
   return queue;
 }

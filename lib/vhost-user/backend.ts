@@ -1,10 +1,12 @@
-import { signalEventfd } from "../sys/eventfd.js";
 import { close } from "../sys/file.js";
 import { MessageSocket } from "../sys/unix-socket.js";
-import { type MemoryChunk, MemoryRegionError } from "../virtio/guest-memory.js";
-import { SplitVirtqueue, VirtqueueError } from "../virtio/split-virtqueue.js";
+import { MemoryRegionError } from "../virtio/guest-memory.js";
+import { VirtqueueError } from "../virtio/split-virtqueue.js";
+import { BackendQueues } from "./backend-queues.js";
 import { type Message, MessageReceiver } from "./connection.js";
-import { createDeviceState, type DeviceState, type DeviceVring } from "./device-state.js";
+import type { VhostUserDeviceModel, VhostUserEvents } from "./device-model.js";
+import { createDeviceState, type DeviceState } from "./device-state.js";
+import { bit, offeredFeatures, offeredProtocolFeatures } from "./features.js";
 import {
   decodeConfigRange,
   decodeMemoryRegion,
@@ -15,60 +17,26 @@ import {
   Payload,
   shmemConfigPayload,
   u64Payload,
-  VHOST_USER_F_PROTOCOL_FEATURES,
   VhostUserError,
   VhostUserProtocolFeature,
   VhostUserRequest,
-  VIRTIO_F_VERSION_1,
-  VIRTIO_RING_F_EVENT_IDX,
-  VIRTIO_RING_F_INDIRECT_DESC,
   vringStatePayload,
 } from "./message.js";
-
-/** What a back end is: the part that does not depend on the front end. */
-export interface VhostUserDeviceModel {
-  readonly queueCount: number;
-  /** Feature bits of the device type; those of rings and transport are added. */
-  readonly features: bigint;
-  /** The device's configuration space; where it is empty, the front end has one of its own. */
-  readonly config: Uint8Array;
-  /** Sizes of shared-memory regions by shmid; none if the device has none. */
-  readonly shmemSizesBytes: readonly number[];
-  /**
-   * Whether messages are answered when the front end asks for it. A device that only takes note of memory regions does better
-   * without: QEMU then does not wait for it at each DAX map.
-   */
-  readonly acknowledges: boolean;
-}
-
-/** What the back end reports to the device. */
-export interface VhostUserEvents {
-  /** A queue started, or its kick descriptor changed. */
-  queueStarted(index: number): void;
-  /** A queue that ran was stopped. With the last one the driver has reset the device, and the front end dropped all maps. */
-  queueStopped(index: number): void;
-  /** The front end took the socket for requests of the back end to be `fd`, which stays the back end's. */
-  backendSocket(fd: number): void;
-  /** A queue is of no use any more: the guest broke the rules. */
-  queueBroken(index: number, error: VirtqueueError): void;
-}
 
 /** Regions of memory that the front end may announce: RAM and each map of each DAX window. */
 const MEM_SLOTS_MAX = 509;
 
 const NO_BYTES = new Uint8Array(0);
 
-const bit = (number: number) => 1n << BigInt(number);
-
 /**
  * The state machine of a vhost-user back end on one connection. It never waits: {@link receive} is called when the socket is
- * readable, and the device takes requests from {@link queue} when it likes.
+ * readable, and the device takes requests from {@link queues} when it likes.
  */
 export class VhostUserBackend {
   readonly state: DeviceState;
+  readonly queues: BackendQueues;
   readonly #socket: MessageSocket;
   readonly #receiver: MessageReceiver;
-  readonly #queues: (SplitVirtqueue | undefined)[];
   #memoryRegionsAdded = 0;
 
   /** @param socketFd the connection; it belongs to the back end from now on */
@@ -78,7 +46,7 @@ export class VhostUserBackend {
     private readonly events: VhostUserEvents,
   ) {
     this.state = createDeviceState(model.queueCount);
-    this.#queues = new Array(model.queueCount).fill(undefined);
+    this.queues = new BackendQueues(this.state, events);
     this.#socket = new MessageSocket(socketFd);
     this.#receiver = new MessageReceiver(this.#socket);
   }
@@ -95,48 +63,6 @@ export class VhostUserBackend {
   /** Whether the front end announces regions one by one. */
   get hasMemorySlots(): boolean {
     return this.#hasProtocolFeature(VhostUserProtocolFeature.CONFIGURE_MEM_SLOTS);
-  }
-
-  /** A queue that runs; undefined for one that is stopped, disabled or broken. */
-  queue(index: number): SplitVirtqueue | undefined {
-    return this.state.vrings[index]?.isEnabled === true ? this.#queues[index] : undefined;
-  }
-
-  /** The descriptor that the front end signals when the driver made requests available, or -1. */
-  kickFd(index: number): number {
-    return this.state.vrings[index]?.kickFd ?? -1;
-  }
-
-  /** Whether any queue runs. */
-  get isRunning(): boolean {
-    return this.#queues.some((_, index) => this.queue(index) !== undefined);
-  }
-
-  /** Shows the driver what was completed, with an interrupt if it wants one. */
-  publish(index: number): void {
-    const callFd = this.state.vrings[index]?.callFd ?? -1;
-    if (this.#queues[index]?.publish() === true && callFd >= 0) signalEventfd(callFd);
-  }
-
-  /**
-   * Gives a request back to the driver at once, with an interrupt if it wants one.
-   * @param queue the one from which it was taken. Not any more the device's if the front end stopped it or set it up anew meanwhile: the
-   * request is then taken again by whoever goes on with the queue.
-   * @returns false in that case
-   */
-  complete(index: number, queue: SplitVirtqueue, head: number, written: number): boolean {
-    if (this.#queues[index] !== queue) return false;
-    queue.complete(head, written);
-    this.publish(index);
-    return true;
-  }
-
-  /** The guest broke the rules of a queue: it stays stopped until the front end sets it up anew. */
-  breakQueue(index: number, error: VirtqueueError): void {
-    this.#detach(index);
-    const errFd = this.state.vrings[index]?.errFd ?? -1;
-    if (errFd >= 0) signalEventfd(errFd);
-    this.events.queueBroken(index, error);
   }
 
   /**
@@ -159,11 +85,7 @@ export class VhostUserBackend {
 
   /** Releases everything that the front end gave. */
   close(): void {
-    for (const index of this.state.vrings.keys()) this.#stop(index);
-    for (const vring of this.state.vrings) {
-      replaceFd(vring, "callFd", -1);
-      replaceFd(vring, "errFd", -1);
-    }
+    this.queues.close();
     this.state.memory.clear(() => {});
     this.#replaceBackendFd(-1);
     this.#receiver.close();
@@ -197,24 +119,22 @@ export class VhostUserBackend {
     const { state } = this;
     switch (request) {
       case VhostUserRequest.GET_FEATURES:
-        return u64Payload(this.#features);
+        return u64Payload(offeredFeatures(this.model));
       case VhostUserRequest.SET_FEATURES:
-        state.features = new Payload(request, payload, 8).u64(0) & this.#features;
+        state.features = new Payload(request, payload, 8).u64(0) & offeredFeatures(this.model);
         return undefined;
       case VhostUserRequest.SET_OWNER:
         return undefined;
       case VhostUserRequest.RESET_OWNER:
       case VhostUserRequest.RESET_DEVICE:
-        for (const [index, vring] of state.vrings.entries()) {
-          vring.isEnabled = false;
-          this.#stop(index);
-        }
+        this.queues.reset();
         state.features = 0n;
         return undefined;
       case VhostUserRequest.GET_PROTOCOL_FEATURES:
-        return u64Payload(this.#protocolFeatures);
+        return u64Payload(offeredProtocolFeatures(this.model));
       case VhostUserRequest.SET_PROTOCOL_FEATURES:
-        state.protocolFeatures = new Payload(request, payload, 8).u64(0) & this.#protocolFeatures;
+        state.protocolFeatures =
+          new Payload(request, payload, 8).u64(0) & offeredProtocolFeatures(this.model);
         return undefined;
       case VhostUserRequest.GET_QUEUE_NUM:
         return u64Payload(this.model.queueCount);
@@ -229,44 +149,48 @@ export class VhostUserBackend {
       case VhostUserRequest.REM_MEM_REG: {
         const { guestAddress, sizeBytes, userAddress } = decodeMemoryRegion(request, payload);
         if (
-          !state.memory.remove(guestAddress, sizeBytes, userAddress, (chunk) => this.#dropQueuesIn(chunk))
+          !state.memory.remove(guestAddress, sizeBytes, userAddress, (chunk) => this.queues.dropIn(chunk))
         ) {
           throw new VhostUserError(`no memory region at 0x${guestAddress.toString(16)} to remove`);
         }
         return undefined;
       }
-      case VhostUserRequest.SET_VRING_NUM:
-        this.#stoppedVring(request, payload).size = new Payload(request, payload, 8).u32(4);
+      case VhostUserRequest.SET_VRING_NUM: {
+        const fields = new Payload(request, payload, 8);
+        this.queues.stoppedVring(fields.u32(0)).size = fields.u32(4);
         return undefined;
-      case VhostUserRequest.SET_VRING_BASE:
-        this.#stoppedVring(request, payload).lastAvail = new Payload(request, payload, 8).u32(4) & 0xffff;
+      }
+      case VhostUserRequest.SET_VRING_BASE: {
+        const fields = new Payload(request, payload, 8);
+        this.queues.setBase(fields.u32(0), fields.u32(4) & 0xffff);
         return undefined;
+      }
       case VhostUserRequest.SET_VRING_ADDR: {
         const { index, ...addresses } = decodeVringAddress(payload);
-        Object.assign(this.#vring(index), addresses);
-        if (this.#queues[index] !== undefined) this.#start(index);
+        Object.assign(this.queues.vring(index), addresses);
+        this.queues.restart(index);
         return undefined;
       }
       case VhostUserRequest.GET_VRING_BASE: {
         const index = new Payload(request, payload, 8).u32(0);
-        const vring = this.#vring(index);
-        this.#stop(index);
+        const vring = this.queues.vring(index);
+        this.queues.stop(index);
         return vringStatePayload(index, vring.lastAvail);
       }
-      case VhostUserRequest.SET_VRING_KICK: {
-        const { index } = this.#replaceVringFd(request, payload, fds, "kickFd");
-        this.#start(index);
+      case VhostUserRequest.SET_VRING_KICK:
+        this.queues.start(this.#setVringFd(request, payload, fds, "kickFd"));
         return undefined;
-      }
       case VhostUserRequest.SET_VRING_CALL:
-        this.#replaceVringFd(request, payload, fds, "callFd");
+        this.#setVringFd(request, payload, fds, "callFd");
         return undefined;
       case VhostUserRequest.SET_VRING_ERR:
-        this.#replaceVringFd(request, payload, fds, "errFd");
+        this.#setVringFd(request, payload, fds, "errFd");
         return undefined;
-      case VhostUserRequest.SET_VRING_ENABLE:
-        this.#enable(payload);
+      case VhostUserRequest.SET_VRING_ENABLE: {
+        const fields = new Payload(request, payload, 8);
+        this.queues.setEnabled(fields.u32(0), fields.u32(4) !== 0);
         return undefined;
+      }
       case VhostUserRequest.SET_BACKEND_REQ_FD:
         this.#replaceBackendFd(takeFd(request, fds));
         this.events.backendSocket(state.backendFd);
@@ -283,29 +207,6 @@ export class VhostUserBackend {
     }
   }
 
-  get #features(): bigint {
-    return (
-      this.model.features |
-      bit(VIRTIO_F_VERSION_1) |
-      bit(VIRTIO_RING_F_INDIRECT_DESC) |
-      bit(VIRTIO_RING_F_EVENT_IDX) |
-      bit(VHOST_USER_F_PROTOCOL_FEATURES)
-    );
-  }
-
-  get #protocolFeatures(): bigint {
-    const feature = VhostUserProtocolFeature;
-    const always = [feature.MQ, feature.RESET_DEVICE, feature.CONFIGURE_MEM_SLOTS];
-    const configuring = this.model.config.length > 0 ? [feature.CONFIG] : [];
-    const acknowledging = this.model.acknowledges ? [feature.REPLY_ACK] : [];
-    const sharing =
-      this.model.shmemSizesBytes.length > 0
-        ? [feature.BACKEND_REQ, feature.BACKEND_SEND_FD, feature.SHMEM_MAP]
-        : [];
-    const offered = [...always, ...configuring, ...acknowledging, ...sharing];
-    return offered.reduce((bits, number) => bits | bit(number), 0n);
-  }
-
   #hasProtocolFeature(number: number): boolean {
     return (this.state.protocolFeatures & bit(number)) !== 0n;
   }
@@ -315,11 +216,11 @@ export class VhostUserBackend {
     if (regions.length !== fds.length) {
       throw new VhostUserError(`a memory table of ${regions.length} regions with ${fds.length} descriptors`);
     }
-    this.state.memory.clear((chunk) => this.#dropQueuesIn(chunk));
+    this.state.memory.clear((chunk) => this.queues.dropIn(chunk));
     for (const region of regions)
       this.state.memory.add({ ...region, fd: takeFd(VhostUserRequest.SET_MEM_TABLE, fds) });
     // Queues that ran go on in the new regions, which may be the old ones mapped anew.
-    for (const [index, vring] of this.state.vrings.entries()) if (vring.kickFd >= 0) this.#start(index);
+    this.queues.restartAll();
   }
 
   #addMemoryRegion(payload: Uint8Array, fds: number[]): void {
@@ -331,70 +232,25 @@ export class VhostUserBackend {
     this.state.memory.add({ ...region, fd: takeFd(VhostUserRequest.ADD_MEM_REG, fds) });
   }
 
-  #dropQueuesIn(chunk: MemoryChunk): void {
-    for (const [index, queue] of this.#queues.entries()) {
-      if (queue?.uses(chunk)) this.#detach(index);
-    }
-  }
-
-  #vring(index: number): DeviceVring {
-    const vring = this.state.vrings[index];
-    if (vring === undefined) throw new VhostUserError(`queue ${index} of ${this.state.vrings.length}`);
-    return vring;
-  }
-
-  #stoppedVring(request: number, payload: Uint8Array): DeviceVring {
-    const index = new Payload(request, payload, 8).u32(0);
-    const vring = this.#vring(index);
-    if (this.#queues[index] !== undefined)
-      throw new VhostUserError(`message ${request} for queue ${index}, which runs`);
-    return vring;
-  }
-
-  #replaceVringFd(request: number, payload: Uint8Array, fds: number[], name: "kickFd" | "callFd" | "errFd") {
+  /** @returns the queue that the message is about */
+  #setVringFd(
+    request: number,
+    payload: Uint8Array,
+    fds: number[],
+    name: "kickFd" | "callFd" | "errFd",
+  ): number {
     const { index, hasFd } = decodeVringFd(request, payload);
-    const vring = this.#vring(index);
+    this.queues.vring(index);
     if (name === "kickFd" && !hasFd) {
       throw new VhostUserError(`queue ${index} without a kick descriptor: polling is not supported`);
     }
-    replaceFd(vring, name, hasFd ? takeFd(request, fds) : -1);
-    return { index };
-  }
-
-  /** A queue starts when its kick descriptor arrives, and runs once it is enabled, too. */
-  #start(index: number): void {
-    const vring = this.#vring(index);
-    // Without protocol features there is no SET_VRING_ENABLE.
-    if ((this.state.features & bit(VHOST_USER_F_PROTOCOL_FEATURES)) === 0n) vring.isEnabled = true;
-    this.#detach(index);
-    const hasEventIdx = (this.state.features & bit(VIRTIO_RING_F_EVENT_IDX)) !== 0n;
-    this.#queues[index] = new SplitVirtqueue(this.state.memory, vring, hasEventIdx);
-    this.events.queueStarted(index);
-  }
-
-  /** Stops a queue; whether it is enabled is another matter ("Ring states"). */
-  #stop(index: number): void {
-    const ran = this.#queues[index] !== undefined;
-    this.#detach(index);
-    replaceFd(this.#vring(index), "kickFd", -1);
-    if (ran) this.events.queueStopped(index);
-  }
-
-  #detach(index: number): void {
-    this.#queues[index]?.putBackUnfinished();
-    this.#queues[index] = undefined;
+    this.queues.setFd(index, name, hasFd ? takeFd(request, fds) : -1);
+    return index;
   }
 
   #replaceBackendFd(fd: number): void {
     if (this.state.backendFd >= 0) close(this.state.backendFd);
     this.state.backendFd = fd;
-  }
-
-  #enable(payload: Uint8Array): void {
-    const fields = new Payload(VhostUserRequest.SET_VRING_ENABLE, payload, 8);
-    const index = fields.u32(0);
-    this.#vring(index).isEnabled = fields.u32(4) !== 0;
-    if (this.queue(index) !== undefined) this.events.queueStarted(index);
   }
 
   #config(payload: Uint8Array): Uint8Array {
@@ -409,11 +265,6 @@ export class VhostUserBackend {
     reply.set(this.model.config.subarray(offset, offset + sizeBytes), 12);
     return reply;
   }
-}
-
-function replaceFd(vring: DeviceVring, name: "kickFd" | "callFd" | "errFd", fd: number): void {
-  if (vring[name] >= 0) close(vring[name]);
-  vring[name] = fd;
 }
 
 /** Takes a descriptor over from the message, which closes those that are left. */

@@ -4,7 +4,8 @@ import { close, fcntl } from "../sys/file.js";
 import { check } from "../sys/libc.js";
 import { Poller, type Watch } from "../sys/poller.js";
 import { acceptUnix, listenUnix } from "../sys/unix-socket.js";
-import { VhostUserBackend, type VhostUserEvents } from "../vhost-user/backend.js";
+import { VhostUserBackend } from "../vhost-user/backend.js";
+import type { VhostUserEvents } from "../vhost-user/device-model.js";
 import { type SplitVirtqueue, VirtqueueError } from "../virtio/split-virtqueue.js";
 import { type AcceptConnection, VsockHost } from "./host.js";
 import { decodeHeader, emptyHeader, HEADER_BYTES } from "./packet.js";
@@ -86,7 +87,7 @@ class Device implements VsockDevice, VhostUserEvents {
 
   queueStarted(index: number): void {
     this.#unwatchKick(index);
-    const kickFd = this.#front?.backend.kickFd(index) ?? -1;
+    const kickFd = this.#front?.backend.queues.kickFd(index) ?? -1;
     if (kickFd < 0) return;
     // A descriptor of our own: the back end may close its one before we are told.
     const fd = check(fcntl(kickFd, F_DUPFD_CLOEXEC, 0), "fcntl", "F_DUPFD_CLOEXEC");
@@ -100,7 +101,10 @@ class Device implements VsockDevice, VhostUserEvents {
 
   queueStopped(index: number): void {
     this.#unwatchKick(index);
-    // The driver is reset or gone.
+  }
+
+  /** A machine that is only paused finds its connections again. */
+  deviceReset(): void {
     this.#host.reset("the guest's vsock driver has stopped");
   }
 
@@ -154,7 +158,7 @@ class Device implements VsockDevice, VhostUserEvents {
         if (this.#queue(TX) !== queue) return;
         queue.complete(head, 0);
       }
-      this.#front?.backend.publish(TX);
+      this.#front?.backend.queues.publish(TX);
       // Without room for answers the guest is listened to again when it has given buffers for those that wait.
     } while (queue.requestNotifications() && this.#host.hasRoom);
   }
@@ -200,13 +204,13 @@ class Device implements VsockDevice, VhostUserEvents {
       }
       queue.complete(head, length);
     }
-    this.#front?.backend.publish(RX);
+    this.#front?.backend.queues.publish(RX);
     queue.requestNotifications();
     if (!hadRoom && this.#host.hasRoom) setImmediate(() => this.#attempt(() => this.#serve()));
   }
 
   #queue(index: number): SplitVirtqueue | undefined {
-    return this.#front?.backend.queue(index);
+    return this.#front?.backend.queues.get(index);
   }
 
   /** Whatever goes wrong with the guest or QEMU ends the device, not the process. */

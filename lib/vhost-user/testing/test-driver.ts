@@ -69,6 +69,14 @@ export class TestDriver {
     this.memory.bytes.writeUInt16LE(this.#availIndex, this.availRing + 2);
   }
 
+  /** Begins anew, as a driver does that has reset the device. */
+  reset(): void {
+    this.#availIndex = 0;
+    this.#usedIndex = 0;
+    this.memory.bytes.fill(0, this.availRing, this.availRing + 6 + 2 * this.size);
+    this.memory.bytes.fill(0, this.usedRing, this.usedRing + 6 + 8 * this.size);
+  }
+
   /** Lets the available index jump, as no driver does. */
   setAvailIndex(index: number): void {
     this.memory.bytes.writeUInt16LE(index & 0xffff, this.availRing + 2);
