@@ -13,4 +13,14 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: "show, check, import the configuration",
     load: async () => (await import("./config/command.js")).configCommand,
   },
+  {
+    name: "install",
+    summary: "make kata-fs a runtime of this machine's containerd",
+    load: async () => (await import("./install/install.js")).installCommand,
+  },
+  {
+    name: "uninstall",
+    summary: "take back what install has done",
+    load: async () => (await import("./install/uninstall.js")).uninstallCommand,
+  },
 ];

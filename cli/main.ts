@@ -1,7 +1,9 @@
 import { ConfigError } from "../configs/index.js";
 import { nearest } from "../lib/nearest.js";
+import { SetupError } from "../setup/setup-error.js";
 import { type Output, UsageError } from "./command.js";
 import { COMMANDS } from "./commands.js";
+import { InstallError } from "./install/error.js";
 
 const output: Output = {
   out: (text) => void process.stdout.write(text),
@@ -51,7 +53,9 @@ async function main([name, ...words]: readonly string[]): Promise<number> {
 
 /** True for errors that are no defects of ours: their message says what the machine or the administrator has to put right. */
 function isExplained(error: unknown): error is Error {
-  return error instanceof ConfigError || (error instanceof Error && "syscall" in error && "code" in error);
+  if (error instanceof ConfigError || error instanceof SetupError || error instanceof InstallError)
+    return true;
+  return error instanceof Error && "syscall" in error && "code" in error;
 }
 
 void main(process.argv.slice(2)).then((status) => {

@@ -1,11 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { parseConfiguration } from "../configs/index.js";
 import { configurationFor, withOverrides } from "./config-file.js";
 import type { Toolchain } from "./toolchain.js";
-
-const TEMPLATE = fileURLToPath(new URL("../configs/config.yaml", import.meta.url));
 
 const TOOLCHAIN: Toolchain = {
   qemu: { argv: ["/k/ld.so", "/k/qemu"], env: { QEMU_MODULE_DIR: "/k/modules" }, version: "11.1.3" },
@@ -18,8 +15,8 @@ const TOOLCHAIN: Toolchain = {
   testing: undefined,
 };
 
-test("set-up's configuration has this machine's places, the defaults, and the comments", async () => {
-  const yaml = await configurationFor(TOOLCHAIN, TEMPLATE);
+test("set-up's configuration has this machine's places, the defaults, and the comments", () => {
+  const yaml = configurationFor(TOOLCHAIN);
   const { hypervisor, guest, daemon } = parseConfiguration(yaml, "made");
   assert.deepEqual(hypervisor.argv, TOOLCHAIN.qemu.argv);
   assert.deepEqual(hypervisor.env, TOOLCHAIN.qemu.env);

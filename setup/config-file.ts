@@ -1,15 +1,11 @@
-import { readFile } from "node:fs/promises";
 import { parse, parseDocument, stringify } from "yaml";
+import { commentedConfiguration } from "../configs/commented.js";
 import type { Overrides } from "./overrides.js";
 import type { Toolchain } from "./toolchain.js";
 
-/**
- * The configuration for a toolchain: the commented one of the project with the places of this machine filled in.
- *
- * @param template path of the project's configs/config.yaml
- */
-export async function configurationFor(toolchain: Toolchain, template: string): Promise<string> {
-  const document = parseDocument(await readFile(template, "utf8"));
+/** The configuration for a toolchain: the commented one of the project with the places of this machine filled in. */
+export function configurationFor(toolchain: Toolchain): string {
+  const document = parseDocument(commentedConfiguration());
   const { qemu, kernel, guestRoot, firmware } = toolchain;
   document.setIn(["hypervisor", "argv"], qemu.argv);
   document.setIn(["hypervisor", "env"], qemu.env);

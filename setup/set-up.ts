@@ -16,6 +16,7 @@ import { findCompiler, SHMEM_PRELOAD, shmemPreloadComponent } from "./components
 import { findTestTools, testComponents } from "./components/test-tools.js";
 import { configurationFor } from "./config-file.js";
 import { Debian } from "./debian/suites.js";
+import { nodeModulesWith } from "./node-modules.js";
 import type { Overrides } from "./overrides.js";
 import type { PrivateDirectory } from "./private-directory.js";
 import type { Progress } from "./progress.js";
@@ -27,9 +28,9 @@ const MACHINES_OWN = "machine";
 
 export interface SetUpOptions {
   readonly directory: PrivateDirectory;
-  /** The repository, built. */
+  /** The repository, built, or the installed package. */
   readonly project: string;
-  /** Which containerd is wanted, see {@link setUpContainerd}: "any", "all", or a series such as "1.6". */
+  /** Which containerd is wanted, see {@link setUpContainerd}: "any", "all", "none", or a series such as "1.6". */
   readonly containerd: string;
   /** True to bring what only tests use as well. */
   readonly forTests: boolean;
@@ -62,7 +63,8 @@ export async function setUp(options: SetUpOptions): Promise<Toolchain> {
     const givenQemu = await findQemu(options.overrides, dax);
     if (givenQemu === undefined) await install(qemuComponent(directory.qemu, debian), progress);
     const containerd = await setUpContainerd(options, debian);
-    await install(runcComponent(directory.runc, debian), progress);
+    // runc is there to compare with, where containers are run.
+    if (options.containerd !== "none") await install(runcComponent(directory.runc, debian), progress);
     await setUpGuest(options, debian);
     if (dax) await install(preload, progress);
     const forTests = testComponents(directory.testing, debian);
@@ -86,8 +88,7 @@ export async function setUp(options: SetUpOptions): Promise<Toolchain> {
       `${JSON.stringify(toolchain, undefined, 2)}
 `,
     );
-    const template = join(project, "configs/config.yaml");
-    await writeIfChanged(directory.configFile, await configurationFor(toolchain, template));
+    await writeIfChanged(directory.configFile, configurationFor(toolchain));
     return toolchain;
   } finally {
     await rm(directory.apt, { recursive: true, force: true });
@@ -109,7 +110,7 @@ async function findQemu({ hypervisor }: Overrides, dax: boolean): Promise<Qemu |
 
 /**
  * Sees to the containerd that is `wanted`: "any" is the machine's own if it will do, a private one otherwise; "all" are the
- * series that the tests cover. Returns it together with whatever else is there already.
+ * series that the tests cover; "none" brings nothing. Returns it together with whatever else is there already.
  */
 async function setUpContainerd(
   { directory, progress, containerd: wanted }: SetUpOptions,
@@ -117,7 +118,8 @@ async function setUpContainerd(
 ): Promise<Toolchain["containerd"]> {
   const system = await adequateSystemContainerd();
   const found: Record<string, Containerd> = system === undefined ? {} : { [MACHINES_OWN]: system };
-  const wantedSeries = wanted === "any" && system !== undefined ? [] : seriesFor(wanted);
+  const hasWanted = wanted === "none" || (wanted === "any" && system !== undefined);
+  const wantedSeries = hasWanted ? [] : seriesFor(wanted);
   for (const series of seriesFor("all")) {
     const component = containerdComponent(directory.containerd(series), series, debian);
     if (wantedSeries.includes(series)) await install(component, progress);
@@ -137,7 +139,7 @@ export function chooseContainerd({ containerd }: Toolchain, wanted: string): Con
 }
 
 async function setUpGuest({ directory, project, progress }: SetUpOptions, debian: Debian): Promise<void> {
-  const sources = { node: process.execPath, nodeModules: join(project, "node_modules") };
+  const sources = { node: process.execPath, nodeModules: nodeModulesWith("koffi", project) };
   await install(await guestComponent(directory.guest, sources, debian), progress);
   await installAgent(directory.guest, join(project, "dist"));
 }
