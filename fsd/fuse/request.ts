@@ -5,7 +5,7 @@ import { IN_HEADER_BYTES, Opcode } from "./constants.js";
 
 /** struct fuse_write_in behind the header; what follows is payload and stays in guest memory. */
 const WRITE_PAYLOAD_OFFSET = IN_HEADER_BYTES + 40;
-/** Holds the largest request but WRITE: SETXATTR with a name and a value of 64 KiB. */
+/** Holds the largest request but WRITE: SETXATTR with a name and a value of 64 KiB. A BATCH_FORGET counts as far as it fits. */
 const CAPACITY_BYTES = 72 * 1024;
 const NAME_MAX = 255;
 
@@ -60,10 +60,13 @@ export class FuseRequest {
     this.#readHeader();
     const { length } = this;
     if (length < IN_HEADER_BYTES || length > available) return -Errno.EINVAL;
-    if (this.opcode === Opcode.WRITE || this.opcode === Opcode.BATCH_FORGET) return 0;
-    if (length > CAPACITY_BYTES) return -Errno.E2BIG;
-    if (length > copied) copied += readable.copyIn(copied, this.bytes, copied, length - copied);
-    return copied < length ? -Errno.EINVAL : 0;
+    if (this.opcode === Opcode.WRITE) return 0;
+    if (length > CAPACITY_BYTES) {
+      if (this.opcode !== Opcode.BATCH_FORGET) return -Errno.E2BIG;
+      this.length = CAPACITY_BYTES;
+    }
+    if (this.length > copied) copied += readable.copyIn(copied, this.bytes, copied, this.length - copied);
+    return copied < this.length ? -Errno.EINVAL : 0;
   }
 
   #readHeader(): void {

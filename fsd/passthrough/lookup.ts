@@ -15,7 +15,6 @@ import type { Operation } from "./operation.js";
 const ARGUMENTS = IN_HEADER_BYTES;
 /** Node id 0 in a reply: there is no such name, and the guest may remember it. */
 const NEGATIVE_NODE_ID = 0;
-const FORGETS_PER_COPY = 256;
 
 export const lookup: Operation = (fs, request, reply) => {
   const parent = fs.inodeOf(request);
@@ -50,24 +49,13 @@ export function forget(fs: FileSystem, request: FuseRequest): void {
   if (request.has(ARGUMENTS + 8)) fs.forget(fs.inodeOf(request), request.uint64(ARGUMENTS));
 }
 
-/** BATCH_FORGET has no reply. Its list stays in guest memory and is copied in by parts, over the request's own arguments. */
+/** BATCH_FORGET has no reply. */
 export function batchForget(fs: FileSystem, request: FuseRequest): void {
   if (!request.has(ARGUMENTS + 8)) return;
-  const listOffset = ARGUMENTS + 8;
-  const wanted = request.uint32(ARGUMENTS);
-  const count = Math.min(wanted, Math.floor((request.length - listOffset) / FORGET_ONE_BYTES));
-  for (let done = 0; done < count; ) {
-    const part = Math.min(count - done, FORGETS_PER_COPY);
-    const bytes = part * FORGET_ONE_BYTES;
-    if (
-      request.readable.copyIn(listOffset + done * FORGET_ONE_BYTES, request.bytes, ARGUMENTS, bytes) < bytes
-    )
-      return;
-    for (let index = 0; index < part; index++) {
-      const one = ARGUMENTS + index * FORGET_ONE_BYTES;
-      const slot = fs.inodes.slotOf(request.uint32(one), request.uint32(one + 4));
-      fs.forget(slot, request.uint64(one + 8));
-    }
-    done += part;
+  const list = ARGUMENTS + 8;
+  const count = Math.min(request.uint32(ARGUMENTS), Math.floor((request.length - list) / FORGET_ONE_BYTES));
+  for (let index = 0; index < count; index++) {
+    const one = list + index * FORGET_ONE_BYTES;
+    fs.forget(fs.inodes.slotOf(request.uint32(one), request.uint32(one + 4)), request.uint64(one + 8));
   }
 }

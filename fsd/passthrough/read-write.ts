@@ -32,6 +32,11 @@ const WRITE_IN_BYTES = 40;
 const WRITE_PAYLOAD = ARGUMENTS + WRITE_IN_BYTES;
 const WRITE_OUT_BYTES = 8;
 const LSEEK_OUT_BYTES = 8;
+/**
+ * The most that one READ or WRITE moves: 256 pages, which FUSE_INIT allows, where pages have 64 KiB. Descriptors that name the same
+ * memory again and again could ask for 128 TiB.
+ */
+const MOVE_MAX_BYTES = 16 << 20;
 
 /**
  * The descriptor for reading: of the handle at `offset` of the request or, where the guest does without handles, of the inode.
@@ -85,6 +90,7 @@ export const read: Operation = (fs, request, reply) => {
   if (fd < 0) return fd;
   const room = request.writable.byteLength - OUT_HEADER_BYTES;
   const size = Math.min(request.uint32(ARGUMENTS + 16), room);
+  if (size > MOVE_MAX_BYTES) return -Errno.EINVAL;
   reply.bodyIsInPlace = true;
   let done = 0;
   // More than one turn only for lists of more than IOV_MAX segments, or where the file system reads short.
@@ -109,7 +115,7 @@ export const write: Operation = (fs, request, reply) => {
   const fd = fileAt(fs, request, ARGUMENTS);
   if (fd < 0) return -Errno.EBADF;
   const size = request.uint32(ARGUMENTS + 16);
-  if (!request.has(WRITE_PAYLOAD + size)) return -Errno.EINVAL;
+  if (size > MOVE_MAX_BYTES || !request.has(WRITE_PAYLOAD + size)) return -Errno.EINVAL;
   const dropped = dropRenamedCapability(fs, fd);
   if (dropped < 0) return dropped;
   const keepsBits = (request.uint32(ARGUMENTS + 20) & FUSE_WRITE_KILL_SUIDGID) === 0;
