@@ -26,7 +26,7 @@ const UNIT_FOLDERS = [
  * @param {readonly string[]} [prefixes]
  */
 export function unitTests(prefixes = []) {
-  return UNIT_FOLDERS.flatMap(testsBelow).filter(
+  return UNIT_FOLDERS.flatMap((folder) => testsBelow(folder)).filter(
     (file) => prefixes.length === 0 || prefixes.some((prefix) => file.startsWith(prefix)),
   );
 }
@@ -37,13 +37,25 @@ export function endToEndTests() {
 }
 
 /**
+ * The tests that take long, whose path from test/ starts with one of `prefixes`; all of them when there are none.
+ *
+ * @param {readonly string[]} prefixes
+ */
+export function soakTests(prefixes) {
+  return testsBelow("test", ".soak.ts").filter(
+    (file) => prefixes.length === 0 || prefixes.some((prefix) => file.startsWith(`test/${prefix}`)),
+  );
+}
+
+/**
  * @param {string} folder
+ * @param {string} [suffix]
  * @returns {string[]}
  */
-function testsBelow(folder) {
+function testsBelow(folder, suffix = ".test.ts") {
   if (!existsSync(join(root, folder))) return [];
   return readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
-    .filter((name) => name.endsWith(".test.ts"))
+    .filter((name) => name.endsWith(suffix))
     .map((name) => relative(root, join(root, folder, name)))
     .sort();
 }

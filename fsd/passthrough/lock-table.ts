@@ -85,7 +85,7 @@ export class LockTable {
       this.#records.getUint32(record + LOCK_OWNER.ownerHigh, true) === high
     );
   }
-  /** The process that asked for a lock last, as the guest numbers it. */
+  /** The process that took a lock last, as the guest numbers it. */
   pid(entry: number): number {
     return this.#records.getUint32(entry * LOCK_OWNER.bytes + LOCK_OWNER.pid, true);
   }

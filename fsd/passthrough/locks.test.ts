@@ -136,7 +136,8 @@ test("GETLK names what is in the way, and its process if that is this guest's", 
     ] as const;
   };
   assert.deepEqual(ask({ owner: 1n, type: WRITE }), [0n, 0n, UNLOCK, 0]);
-  guest.set({ owner: 1n, type: WRITE, start: 5n, end: 9n, pid: 77 });
+  guest.set({ owner: 1n, type: WRITE, start: 5n, end: 19n, pid: 77 });
+  guest.set({ owner: 1n, type: UNLOCK, start: 10n, end: 19n });
   assert.deepEqual(ask({ owner: 2n, type: READ }), [5n, 9n, WRITE, 77]);
   assert.deepEqual(ask({ owner: 1n, type: WRITE }), [0n, 0n, UNLOCK, 0], "not one's own");
   const fd = openSync(join(guest.fixture.dir, "file"), "r+");

@@ -108,7 +108,8 @@ function lock(fs: FileSystem, request: FuseRequest): number {
     if (known === 0) fs.locks.remove(entry);
     return error === -Errno.EACCES ? -Errno.EAGAIN : error;
   }
-  fs.locks.noteAsked(entry, request.uint32(PID), handleOf(fs, request));
+  // Linux tells no process with a lock that is given back, and the rest is still that of the one told before.
+  if (asked.type !== F_UNLCK) fs.locks.noteAsked(entry, request.uint32(PID), handleOf(fs, request));
   return 0;
 }
 

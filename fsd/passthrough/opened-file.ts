@@ -1,3 +1,5 @@
+import { Errno } from "../../lib/sys/errno.js";
+import { FUSE_NO_OPEN_SUPPORT } from "../fuse/constants.js";
 import type { FuseRequest } from "../fuse/request.js";
 import type { FileSystem } from "./file-system.js";
 import { HandleKind } from "./handle-table.js";
@@ -16,4 +18,19 @@ export function fileAt(fs: FileSystem, request: FuseRequest, offset: number): nu
 /** Whether writes by the handle at `offset` of the request, which is one, wait for the disk. */
 export function isSynchronous(fs: FileSystem, request: FuseRequest, offset: number): boolean {
   return fs.handles.isSynchronous(slotAt(fs, request, offset));
+}
+
+/**
+ * The descriptor for writing of the handle at `offset` of the request.
+ * @returns -errno if there is none: EROFS where the guest does without handles, since nothing changes there
+ */
+export function writableAt(fs: FileSystem, request: FuseRequest, offset: number): number {
+  const fd = fileAt(fs, request, offset);
+  if (fd >= 0) return fd;
+  return isWithoutHandle(fs, request, offset) ? -Errno.EROFS : -Errno.EBADF;
+}
+
+/** Whether the guest's kernel has opened the file without asking: the handle at `offset` of the request is none then. */
+export function isWithoutHandle(fs: FileSystem, request: FuseRequest, offset: number): boolean {
+  return request.uint64(offset) === 0 && fs.session.doesWithout(FUSE_NO_OPEN_SUPPORT);
 }

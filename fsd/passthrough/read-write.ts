@@ -12,16 +12,11 @@ import {
 import { IOV_MAX, Iovecs } from "../../lib/sys/iovec.js";
 import { lastErrno } from "../../lib/sys/libc.js";
 import { pwritevLater } from "../../lib/sys/long-file-calls.js";
-import {
-  FUSE_NO_OPEN_SUPPORT,
-  FUSE_WRITE_KILL_SUIDGID,
-  IN_HEADER_BYTES,
-  OUT_HEADER_BYTES,
-} from "../fuse/constants.js";
+import { FUSE_WRITE_KILL_SUIDGID, IN_HEADER_BYTES, OUT_HEADER_BYTES } from "../fuse/constants.js";
 import type { FuseReply } from "../fuse/reply.js";
 import type { FuseRequest } from "../fuse/request.js";
 import type { FileSystem } from "./file-system.js";
-import { fileAt, isSynchronous } from "./opened-file.js";
+import { fileAt, isSynchronous, isWithoutHandle, writableAt } from "./opened-file.js";
 import { type Operation, UNDER_WAY } from "./operation.js";
 import { losesSetIdBits } from "./space.js";
 import { dropRenamedCapability } from "./xattr.js";
@@ -45,7 +40,7 @@ const MOVE_MAX_BYTES = 16 << 20;
 function readableAt(fs: FileSystem, request: FuseRequest, offset: number): number {
   const fd = fileAt(fs, request, offset);
   if (fd >= 0) return fd;
-  if (request.uint64(offset) !== 0 || !fs.session.doesWithout(FUSE_NO_OPEN_SUPPORT)) return -Errno.EBADF;
+  if (!isWithoutHandle(fs, request, offset)) return -Errno.EBADF;
   const slot = fs.inodeOf(request);
   if (slot === 0) return -Errno.ESTALE;
   return fs.inodes.type(slot) === S_IFREG ? fs.readDescriptors.of(slot) : -Errno.EINVAL;
@@ -112,8 +107,8 @@ export const read: Operation = (fs, request, reply) => {
 /** FUSE_WRITE: from the guest's pages right into the file. */
 export const write: Operation = (fs, request, reply) => {
   if (!request.has(WRITE_PAYLOAD)) return -Errno.EINVAL;
-  const fd = fileAt(fs, request, ARGUMENTS);
-  if (fd < 0) return -Errno.EBADF;
+  const fd = writableAt(fs, request, ARGUMENTS);
+  if (fd < 0) return fd;
   const size = request.uint32(ARGUMENTS + 16);
   if (size > MOVE_MAX_BYTES || !request.has(WRITE_PAYLOAD + size)) return -Errno.EINVAL;
   const dropped = dropRenamedCapability(fs, fd);

@@ -5,7 +5,7 @@ import { copyFileRangeLater, fallocateLater } from "../../lib/sys/long-file-call
 import { IN_HEADER_BYTES, OUT_HEADER_BYTES } from "../fuse/constants.js";
 import type { FuseReply } from "../fuse/reply.js";
 import type { FileSystem } from "./file-system.js";
-import { fileAt } from "./opened-file.js";
+import { fileAt, writableAt } from "./opened-file.js";
 import { type Operation, UNDER_WAY } from "./operation.js";
 
 const ARGUMENTS = IN_HEADER_BYTES;
@@ -36,8 +36,8 @@ function isLong(fs: FileSystem, fd: number, length: number): boolean {
 
 export const fallocate: Operation = (fs, request) => {
   if (!request.has(ARGUMENTS + 32)) return -Errno.EINVAL;
-  const fd = fileAt(fs, request, ARGUMENTS);
-  if (fd < 0) return -Errno.EBADF;
+  const fd = writableAt(fs, request, ARGUMENTS);
+  if (fd < 0) return fd;
   const offset = request.offset(ARGUMENTS + 8, 0);
   const length = request.offset(ARGUMENTS + 16, 0);
   const mode = request.uint32(ARGUMENTS + 24);
@@ -61,8 +61,9 @@ export const fallocate: Operation = (fs, request) => {
 export const copyFileRange: Operation = (fs, request, reply) => {
   if (!request.has(ARGUMENTS + 56)) return -Errno.EINVAL;
   const from = fileAt(fs, request, ARGUMENTS);
-  const to = fileAt(fs, request, ARGUMENTS + 24);
-  if (from < 0 || to < 0) return -Errno.EBADF;
+  const to = writableAt(fs, request, ARGUMENTS + 24);
+  if (to < 0) return to;
+  if (from < 0) return -Errno.EBADF;
   if (request.uint64(ARGUMENTS + 48) !== 0) return -Errno.EINVAL;
   const length = Math.min(request.uint64(ARGUMENTS + 40), COPY_MAX_BYTES);
   const fromOffset = request.view.getBigInt64(ARGUMENTS + 8, true);

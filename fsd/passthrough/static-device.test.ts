@@ -34,6 +34,15 @@ test("where nothing ever changes, the guest does without OPEN and OPENDIR", (t) 
   assert.equal(new Set(names).size, 102);
 });
 
+test("what a guest writes without having asked for a handle is refused as on a read-only file system", (t) => {
+  const { guest } = serve(t);
+  const { nodeId } = guest.lookup(ROOT, "f1");
+  const write = (fh: bigint) => [u64(fh, 0n), u32(1, 0), u64(0n), u32(0, 0), Buffer.from("x")];
+  assert.equal(guest.send(Opcode.WRITE, nodeId, write(0n)).error, "EROFS");
+  assert.equal(guest.send(Opcode.FALLOCATE, nodeId, [u64(0n, 0n, 10n), u32(0, 0)]).error, "EROFS");
+  assert.equal(guest.send(Opcode.WRITE, nodeId, write(7n)).error, "EBADF");
+});
+
 test("reading without handles holds few descriptors", (t) => {
   const { guest } = serve(t);
   const before = openDescriptors().length;

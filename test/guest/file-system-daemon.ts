@@ -30,6 +30,12 @@ export class FileSystemDaemon {
     return new FileSystemDaemon(child, lines);
   }
 
+  /** Of the launcher, in the case of kata-fsd. */
+  get pid(): number {
+    if (this.child.pid === undefined) throw new Error("the daemon was not started");
+    return this.child.pid;
+  }
+
   /** Its exit status, or the name of the signal that ended it, once its front end has gone. */
   async ended(): Promise<number | string | null> {
     if (this.child.exitCode === null && this.child.signalCode === null) await once(this.child, "exit");

@@ -143,21 +143,28 @@ export function flock(fd: number, operation: number): void {
   check(flockOn(fd, operation), "flock");
 }
 
+export const F_GETLK = 5;
 export const F_SETLK = 6;
+export const F_SETLKW = 7;
 export const F_OFD_GETLK = 36;
 export const F_OFD_SETLK = 37;
 export const F_RDLCK = 0;
 export const F_WRLCK = 1;
 export const F_UNLCK = 2;
 
-/** fcntl(2) for locks of `length` bytes from `start`; returns the type and the start that the kernel leaves in struct flock. */
+/** fcntl(2) for locks of `length` bytes from `start`; returns what the kernel leaves in struct flock. */
 export function lock(fd: number, command: number, type: number, start: number, length: number) {
   const record = new DataView(new ArrayBuffer(32));
   record.setInt16(0, type, true);
   record.setBigInt64(8, BigInt(start), true);
   record.setBigInt64(16, BigInt(length), true);
   check(fcntlOn(fd, command, addressOf(record)), "fcntl");
-  return { type: record.getInt16(0, true), start: Number(record.getBigInt64(8, true)) };
+  return {
+    type: record.getInt16(0, true),
+    start: Number(record.getBigInt64(8, true)),
+    length: Number(record.getBigInt64(16, true)),
+    pid: record.getInt32(24, true),
+  };
 }
 
 const FS_IOC_GETFLAGS = 0x80086601;

@@ -3,8 +3,12 @@ import { acls } from "./checks/acls.js";
 import { contents } from "./checks/contents.js";
 import { directories } from "./checks/directories.js";
 import { errors } from "./checks/errors.js";
+import { fixedTree } from "./checks/fixed-tree.js";
+import { fullFileSystem } from "./checks/full-file-system.js";
 import { links } from "./checks/links.js";
 import { locks } from "./checks/locks.js";
+import { otherFileSystem } from "./checks/other-file-system.js";
+import { otherProcesses } from "./checks/other-processes.js";
 import { ownership } from "./checks/ownership.js";
 import { paths } from "./checks/paths.js";
 import { permissions } from "./checks/permissions.js";
@@ -31,4 +35,8 @@ export const groups: readonly Group[] = [
   specialFiles,
   directories,
   locks,
+  otherProcesses,
+  otherFileSystem,
+  fullFileSystem,
+  fixedTree,
 ];

@@ -13,7 +13,8 @@ import { SEEK_SET } from "../../../../lib/sys/file.js";
 import { type Entry, readEntries, seek } from "../calls.js";
 import { fails, type Group } from "../check.js";
 
-const MANY = 10_000;
+/** More than some replies hold; many-files.ts has those of many more. */
+const MANY = 2000;
 
 function fill(dir: string, count: number): void {
   for (let index = 0; index < count; index++) closeSync(openSync(`${dir}/f${index}`, "wx"));

@@ -46,6 +46,7 @@ const TABLE: readonly (readonly [what: string, code: string, attempt: (dir: stri
   ["write to a directory", "EISDIR", (dir) => open(`${dir}/empty`, O_WRONLY)],
   ["create where a directory is", "EISDIR", (dir) => open(`${dir}/empty`, O_RDWR | O_CREAT)],
   ["truncate of a directory", "EISDIR", (dir) => truncateSync(`${dir}/empty`)],
+  ["a link to more than a path", "ENAMETOOLONG", (dir) => symlinkSync("x".repeat(4096), `${dir}/new`)],
   ["readlink of a file", "EINVAL", (dir) => readlinkSync(`${dir}/file`)],
   ["open of a link that is not followed", "ELOOP", (dir) => open(`${dir}/dangling`, O_NOFOLLOW)],
   ["open of what is missing", "ENOENT", (dir) => open(`${dir}/missing`, O_RDWR)],

@@ -3,6 +3,7 @@ import {
   chmodSync,
   chownSync,
   closeSync,
+  linkSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -21,9 +22,8 @@ import { FS_APPEND_FL, FS_IMMUTABLE_FL, fileFlags, setFileFlags } from "../calls
 import { fails, type Group } from "../check.js";
 import { ALICE, as, BOB } from "../users.js";
 
-/** Runs `check` on a file of `content` that has a flag of chattr(1). */
+/** Runs `check` on a file or directory that has a flag of chattr(1). */
 function withFlag(path: string, flag: number, check: () => void): void {
-  writeFileSync(path, "content");
   const fd = openSync(path, "r");
   try {
     const flags = fileFlags(fd);
@@ -99,6 +99,7 @@ export const permissions: Group = {
     },
     "an append-only file grows, and nothing else": (dir) => {
       const path = `${dir}/file`;
+      writeFileSync(path, "content");
       withFlag(path, FS_APPEND_FL, () => {
         fails("EPERM", () => openSync(path, "r+"));
         fails("EPERM", () => truncateSync(path, 0));
@@ -110,8 +111,41 @@ export const permissions: Group = {
         assert.equal(readFileSync(path, "utf8"), "content and more");
       });
     },
+    "an append-only file grows for a user who owns it, too, and nothing else": (dir) => {
+      const path = `${dir}/file`;
+      as(ALICE, () => writeFileSync(path, "content"));
+      withFlag(path, FS_APPEND_FL, () =>
+        as(ALICE, () => {
+          fails("EPERM", () => openSync(path, "r+"));
+          fails("EPERM", () => openSync(path, "w"));
+          fails("EPERM", () => truncateSync(path, 0));
+          fails("EPERM", () => chmodSync(path, 0o600));
+          fails("EPERM", () => linkSync(path, `${dir}/other`));
+          fails("EPERM", () => unlinkSync(path));
+          fails("EPERM", () => utimesSync(path, 1, 1));
+          writeFileSync(path, " and more", { flag: "a" });
+          assert.equal(readFileSync(path, "utf8"), "content and more");
+        }),
+      );
+    },
+    "an append-only directory gets names and loses none": (dir) => {
+      const sub = `${dir}/sub`;
+      mkdirSync(sub);
+      chmodSync(sub, 0o777);
+      withFlag(sub, FS_APPEND_FL, () =>
+        as(ALICE, () => {
+          writeFileSync(`${sub}/file`, "content");
+          mkdirSync(`${sub}/inner`);
+          fails("EPERM", () => unlinkSync(`${sub}/file`));
+          fails("EPERM", () => rmdirSync(`${sub}/inner`));
+          fails("EPERM", () => renameSync(`${sub}/file`, `${sub}/other`));
+          assert.deepEqual(readdirSync(sub).sort(), ["file", "inner"]);
+        }),
+      );
+    },
     "an immutable file stays as it is": (dir) => {
       const path = `${dir}/file`;
+      writeFileSync(path, "content");
       withFlag(path, FS_IMMUTABLE_FL, () => {
         for (const change of [
           () => openSync(path, "a"),

@@ -1,6 +1,16 @@
 import assert from "node:assert/strict";
-import { closeSync, fstatSync, ftruncateSync, openSync, readSync, statfsSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  statfsSync,
+  writeSync,
+} from "node:fs";
 import { SEEK_DATA, SEEK_HOLE } from "../../../../lib/sys/file.js";
+import { mapShared, viewOf } from "../../../../lib/sys/mapping.js";
 import { copyRange, fallocate, nameLengthMax, pwrite, seek, truncateTo } from "../calls.js";
 import { fails, type Group } from "../check.js";
 
@@ -129,6 +139,26 @@ export const space: Group = {
         }
         assert.equal(fstatSync(fd).size, 5 * GiB + 4);
         assert.equal(seek(fd, 4 * GiB + BLOCK, SEEK_DATA), 5 * GiB);
+        ftruncateSync(fd, 4 * GiB + 1);
+        assert.equal(fstatSync(fd).size, 4 * GiB + 1);
+        const buffer = Buffer.alloc(4);
+        assert.equal(readSync(fd, buffer, 0, 4, 4 * GiB - 2), 3);
+        assert.equal(buffer.toString("latin1", 0, 3), "edg");
+      });
+    },
+    "a file is mapped past 4 GiB": (dir) => {
+      withBlocks(dir, "", (fd) => {
+        ftruncateSync(fd, 5 * GiB);
+        const mapping = mapShared(fd, 4 * GiB, BLOCK);
+        const memory = Buffer.from(viewOf(mapping, 0, BLOCK));
+        memory.write("by mapping", 100);
+        writeSync(fd, "by write", 4 * GiB);
+        assert.equal(memory.toString("latin1", 0, 8), "by write");
+        mapping.unmap();
+        fsyncSync(fd);
+        const buffer = Buffer.alloc(10);
+        readSync(fd, buffer, 0, 10, 4 * GiB + 100);
+        assert.equal(buffer.toString(), "by mapping");
       });
     },
     "no file reaches the end of the offsets": (dir) => {

@@ -125,6 +125,16 @@ export const times: Group = {
       closeSync(fd);
       assert.ok(timesOf(path).atime > SECOND);
     },
+    "of access stay when an owner reads with O_NOATIME": async (dir) => {
+      const path = `${dir}/file`;
+      writeFileSync(path, "content");
+      await delay(TICK_MS);
+      setTimes(path, SECOND, "now");
+      const fd = openSync(path, constants.O_RDONLY | constants.O_NOATIME);
+      assert.equal(readFileSync(fd, "utf8"), "content");
+      closeSync(fd);
+      assert.equal(timesOf(path).atime, SECOND);
+    },
     "O_NOATIME is for owners": (dir) => {
       writeFileSync(`${dir}/file`, "content");
       fails("EPERM", () => as(BOB, () => openSync(`${dir}/file`, constants.O_NOATIME)));
