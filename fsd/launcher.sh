@@ -12,6 +12,11 @@
 # not ask for that: the kernel forgets a parent-death signal when a process acts as another user, which the daemon does.
 
 unset NODE_OPTIONS NODE_EXTRA_CA_CERTS
+# Node.js 22 and newer keep what V8 has compiled there for the next start; older ones do not know the variable.
+cache=/run/kata-fs
+[ -d "$cache" ] || mkdir -m 700 "$cache" 2>/dev/null
+[ -w "$cache" ] && export NODE_COMPILE_CACHE="$cache/.node"
+
 program=$0
 [ -h "$program" ] && program=$(readlink -f "$program")
 case $program in

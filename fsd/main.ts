@@ -1,4 +1,5 @@
 import { statSync, writeSync } from "node:fs";
+import { flushCompileCache } from "../lib/compile-cache.js";
 import { nodeLoopFd, startThreadPool, turnNodeLoop } from "../lib/sys/node-loop.js";
 import { SYSLOG_PATH } from "../lib/sys/syslog.js";
 import { limitDescriptors } from "./descriptor-limit.js";
@@ -86,6 +87,7 @@ async function serve(options: FsdOptions, sockets: ListeningSocket[], log: FsdLo
   await turnNodeLoop();
   // Before the sandbox, which takes capabilities from the threads that there are.
   if (options.longCallsMax > 0) await startThreadPool(options.longCallsMax * options.devices.length);
+  flushCompileCache();
   const sharedDirs = enterSandbox(
     options.sandbox,
     options.devices.map(({ sharedDir: path, readOnly }) => ({ path, readOnly })),

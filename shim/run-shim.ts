@@ -1,3 +1,4 @@
+import { flushCompileCache } from "../lib/compile-cache.js";
 import { parseArgs, type ShimArgs, USAGE, UsageError } from "./args.js";
 import { answerLauncher, type Bootstrapped, bootstrap } from "./bootstrap.js";
 import { messageOf } from "./error.js";
@@ -62,5 +63,6 @@ async function start(args: ShimArgs, loadLate: () => Promise<LateModule>): Promi
   if (booted.listener === undefined) return 0;
   const { createSandboxFactory, serve, setAddressAnsweredMs } = await loadLate();
   setAddressAnsweredMs(answeredMs);
+  flushCompileCache();
   return await serve(args, bundle, booted.listener, createSandboxFactory);
 }

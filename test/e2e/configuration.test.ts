@@ -53,7 +53,7 @@ for (const series of await containerdSeries()) {
         flags: ["--runtime-config-path", file, ...annotated("much")],
       });
       assert.notEqual(status, 0);
-      assert.match(stderr, /memoryMiB is ."much."; needed: a whole number from 128/);
+      assert.match(stderr, /memoryMiB is .{0,2}much.{0,2}; needed: a whole number from 128/);
     });
   });
 }
