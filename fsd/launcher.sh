@@ -57,22 +57,17 @@ case $stage in
     read -r stat <"/proc/$KATA_FSD_OUTER/stat" || exit 1
     case $stat in *') Z '*) exit 1 ;; esac
     unset KATA_FSD_OUTER KATA_FSD_BOUNDING
-    KATA_FSD_STAGE=daemon unshare --mount --propagation slave --net --ipc -- "$node" "$fsd" "$@" <&0 &
+    # A pipe without a process at its other end: the daemon says by it which files its sockets are, which it cannot see later.
+    exec 8<<-SOCKETS
+	SOCKETS
+    exec 9>/proc/self/fd/8
+    KATA_FSD_STAGE=daemon KATA_FSD_SOCKETS=9 unshare --mount --propagation slave --net --ipc -- "$node" "$fsd" "$@" <&0 8<&- &
+    exec 9>&-
     await $!
-    # What is there and no socket was in the daemon's way.
-    expected=
-    for word; do
-      case $expected$word in
-        --socket-path=* | --socket=* | --metrics-socket=* | --events-socket=*)
-          word=$expected$word
-          [ -S "${word#*=}" ] && rm -f -- "${word#*=}"
-          ;;
-      esac
-      case $word in
-        --socket-path | --socket | --metrics-socket | --events-socket) expected=$word= ;;
-        *) expected= ;;
-      esac
-    done
+    # Another daemon may have put its own in their places.
+    while read -r file path; do
+      [ "$(stat -c %d:%i -- "$path" 2>/dev/null)" = "$file" ] && rm -f -- "$path"
+    done <&8
     exit "$status"
     ;;
 esac

@@ -22,6 +22,11 @@ export class SocketFile {
     return new SocketFile(path, dev, ino);
   }
 
+  /** What the launcher of a sandboxed daemon removes it by: see launcher.sh. */
+  get line(): string {
+    return `${this.dev}:${this.ino} ${this.path}\n`;
+  }
+
   /**
    * Removes it, if it is still there: another daemon may have put its own in its place, and in a sandbox the same path leads to something
    * else, or nowhere. @throws Error of node:fs

@@ -1,4 +1,4 @@
-import { statSync, writeSync } from "node:fs";
+import { closeSync, statSync, writeSync } from "node:fs";
 import { flushCompileCache } from "../lib/compile-cache.js";
 import { nodeLoopFd, startThreadPool, turnNodeLoop } from "../lib/sys/node-loop.js";
 import { SYSLOG_PATH } from "../lib/sys/syslog.js";
@@ -24,6 +24,9 @@ const CAPABILITIES = `{
   ]
 }
 `;
+
+/** Set by the launcher to a descriptor. See fsd/launcher.sh. */
+const SOCKETS_VARIABLE = "KATA_FSD_SOCKETS";
 
 const ENDING_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 
@@ -76,6 +79,8 @@ async function serve(options: FsdOptions, sockets: ListeningSocket[], log: FsdLo
     listeningFd: listen(listenForFrontEnd(device.socket)),
   }));
 
+  tellLauncher(sockets);
+
   let isOver = false;
   for (const signal of ENDING_SIGNALS) {
     process.on(signal, () => {
@@ -106,6 +111,14 @@ async function serve(options: FsdOptions, sockets: ListeningSocket[], log: FsdLo
   } finally {
     loop.close();
   }
+}
+
+/** The launcher removes the files of a daemon that does not see them any more. */
+function tellLauncher(sockets: readonly ListeningSocket[]): void {
+  const fd = process.env[SOCKETS_VARIABLE];
+  if (fd === undefined) return;
+  writeSync(Number(fd), sockets.map(({ file }) => file?.line ?? "").join(""));
+  closeSync(Number(fd));
 }
 
 function removeFiles(sockets: readonly ListeningSocket[], log: FsdLog): void {

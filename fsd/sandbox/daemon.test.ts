@@ -8,10 +8,11 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
-import { connect } from "node:net";
+import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { after, describe, it, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -155,6 +156,18 @@ describe("the daemon as its launcher starts it", { skip: needsRoot }, () => {
     assert.deepEqual(await exit, [0, null]);
     assert.ok(!existsSync(socket));
     assert.ok(!existsSync(metrics));
+  });
+
+  it("leaves a socket alone that another daemon has put in its place", async (t) => {
+    const { launcher, socket } = await start(t);
+    rmSync(socket);
+    const other = createServer().listen(socket);
+    await once(other, "listening");
+    const exit = once(launcher, "exit");
+    launcher.kill("SIGTERM");
+    assert.deepEqual(await exit, [0, null]);
+    assert.ok(existsSync(socket));
+    other.close();
   });
 
   it("serves a guest with the rights of a user who is not root, in a user namespace", async (t) => {

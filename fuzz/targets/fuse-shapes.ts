@@ -101,6 +101,7 @@ const MODES = [
 /** FS_IOC_GETFLAGS, FS_IOC_GETVERSION, FS_IOC_FSGETXATTR: a test that makes files immutable cannot remove them. */
 const COMMANDS = [0x8008_6601, 0x8008_7601, 0x801c_581f];
 const LENGTH_MAX_BYTES = 1 << 20;
+const IOCTL_OUT_BYTES = 16;
 const RANGE_SHIFT = 21n;
 
 /** The arguments of a request, drawn from what the guest was given and from what it was not. */
@@ -140,6 +141,8 @@ export function requestParts(
 
 /** Where READ, READDIR and their like say how much they have room for. */
 export function askedBytes(name: OpcodeName, request: Buffer): number {
+  // struct fuse_ioctl_out, and as much of the argument as is asked for.
+  if (name === "IOCTL") return IOCTL_OUT_BYTES + request.readUInt32LE(IN_HEADER_BYTES + 28);
   const offset = { READ: 16, READDIR: 16, READDIRPLUS: 16, GETXATTR: 0, LISTXATTR: 0 }[name as string];
   if (offset === undefined) return Number.POSITIVE_INFINITY;
   // Asked for nothing, GETXATTR and LISTXATTR tell the size.

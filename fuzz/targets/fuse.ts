@@ -71,8 +71,9 @@ export function createFuseTarget(): FuzzTarget {
       longCallsMax: 0,
     } as const;
     const server = createFuseServer({ ...options, root: dir, window, metrics, log, ...policy });
-    return { server, metrics, window };
+    return { server, metrics, window, isReadOnly: policy.readOnly === true };
   });
+  const descriptors = openDescriptors();
   const memory = new GuardedMemory(1 << 18);
   let isDirty = true;
   let before = "";
@@ -86,16 +87,19 @@ export function createFuseTarget(): FuzzTarget {
         makeTree(dir);
         before = snapshot(outside);
       }
+      const inside = one.isReadOnly ? listing(dir) : "";
       const session = new Session(one.server, memory);
       session.begin(decisions);
       while (session.requests < REQUESTS_MAX && !decisions.isOver) session.send(decisions);
-      isDirty = session.hasChanged;
+      isDirty = session.hasChanged && !one.isReadOnly;
       one.server.reset();
       one.window.maps.clear();
       const { inodesLive, handlesLive, daxMapsLive } = one.metrics;
       assert.deepEqual([inodesLive, handlesLive, daxMapsLive], [0, 0, 0], "the session leaves nothing");
       assert.deepEqual(errors.splice(0), [], "nothing is thrown inside");
-      if (isDirty) assert.equal(snapshot(outside), before, "nothing changes outside of the share");
+      assert.equal(openDescriptors(), descriptors, "no descriptor is left open");
+      if (session.hasChanged) assert.equal(snapshot(outside), before, "nothing changes outside of the share");
+      if (one.isReadOnly) assert.equal(listing(dir), inside, "nothing changes in a read-only share");
       return session.requests;
     },
     close() {
@@ -130,6 +134,22 @@ function snapshot(outside: string): string {
     readFileSync(join(outside, "canary"), "latin1"),
     [mode, uid, gid, nlink, size, mtimeMs, ctimeMs],
   ]);
+}
+
+/** All that can be changed in the share but times of access: names, and what lstat(2) tells of them. */
+function listing(dir: string): string {
+  const paths = [dir, join(dir, "d")].flatMap((one) => readdirSync(one).map((name) => join(one, name)));
+  return paths
+    .map((path) => {
+      const { mode, uid, gid, nlink, size, mtimeMs, ctimeMs } = lstatSync(path);
+      return [path, mode, uid, gid, nlink, size, mtimeMs, ctimeMs].join(" ");
+    })
+    .join("\n");
+}
+
+/** How many, that of the list itself included. */
+function openDescriptors(): number {
+  return readdirSync("/proc/self/fd").length;
 }
 
 interface Reply {
