@@ -115,6 +115,7 @@ export const FUSE_ATTR_SUBMOUNT = 1 << 0;
 export const FUSE_ATTR_DAX = 1 << 1;
 
 export const FUSE_OPEN_KILL_SUIDGID = 1 << 0;
+export const FUSE_WRITE_CACHE = 1 << 0;
 export const FUSE_WRITE_KILL_SUIDGID = 1 << 2;
 export const FUSE_SETXATTR_ACL_KILL_SGID = 1 << 0;
 export const FUSE_FSYNC_FDATASYNC = 1 << 0;

@@ -45,8 +45,8 @@ const CREATE_IN_BYTES = 16;
 const PERMISSIONS = 0o7777;
 
 /**
- * The flags that reach the host in any case. O_APPEND does not: the guest's kernel gives every write its offset, and writes back mapped
- * pages through whichever handle it finds, where appending would corrupt the file.
+ * The flags that reach the host in any case. O_APPEND does not: the guest's kernel writes back mapped pages through whichever handle it
+ * finds, where appending would corrupt the file. Each write says whether it appends.
  */
 const HOST_FLAGS = O_ACCMODE | O_TRUNC | O_SYNC | O_DSYNC;
 

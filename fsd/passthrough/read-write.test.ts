@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { chmodSync, readFileSync, statSync, truncateSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { Opcode } from "../fuse/constants.js";
-import { needsRoot, serveDirectory } from "../testing/fixture.js";
+import { FUSE_WRITE_CACHE, Opcode } from "../fuse/constants.js";
+import { type Fixture, needsRoot, serveDirectory } from "../testing/fixture.js";
 import { ROOT, u32, u64 } from "../testing/test-guest.js";
 
 const O_RDONLY = 0;
@@ -58,6 +58,25 @@ test("WRITE puts the bytes at their offset, through handles opened to append too
   const fh = guest.open(nodeId, O_WRONLY | O_TRUNC);
   assert.equal(guest.write(nodeId, fh, 5, big).body.readUInt32LE(0), big.length);
   assert.deepEqual(readFileSync(join(dir, "file")), Buffer.concat([Buffer.alloc(5), big]));
+});
+
+test("WRITE to a file opened to append goes to its end, wherever the host has brought that", (t) => {
+  const appended = ({ dir, guest }: Fixture, flags: number, openFlags: number) => {
+    const path = join(dir, "file");
+    writeFileSync(path, "0123");
+    const { nodeId } = guest.lookup(ROOT, "file");
+    const fh = guest.open(nodeId, openFlags);
+    writeFileSync(path, "45", { flag: "a" });
+    assert.equal(guest.write(nodeId, fh, 4, Buffer.from("x"), flags, openFlags).body.readUInt32LE(0), 1);
+    guest.release(nodeId, fh);
+    return readFileSync(path, "latin1");
+  };
+  const through = serveDirectory(t);
+  assert.equal(appended(through, 0, O_WRONLY | O_APPEND), "012345x");
+  assert.equal(appended(through, FUSE_WRITE_CACHE, O_WRONLY | O_APPEND), "0123x5", "written back");
+  assert.equal(appended(through, 0, O_WRONLY), "0123x5");
+  const gathering = serveDirectory(t, { writeback: true });
+  assert.equal(appended(gathering, 0, O_WRONLY | O_APPEND), "0123x5");
 });
 
 test("WRITE of more than the request carries is refused whole", (t) => {

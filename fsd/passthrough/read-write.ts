@@ -4,15 +4,23 @@ import {
   F_SETFL,
   fcntl,
   lseek as hostLseek,
+  O_APPEND,
   O_DIRECT,
   preadv,
   pwritev,
+  pwritev2,
+  RWF_APPEND,
   S_IFREG,
 } from "../../lib/sys/file.js";
 import { IOV_MAX, Iovecs } from "../../lib/sys/iovec.js";
 import { lastErrno } from "../../lib/sys/libc.js";
-import { pwritevLater } from "../../lib/sys/long-file-calls.js";
-import { FUSE_WRITE_KILL_SUIDGID, IN_HEADER_BYTES, OUT_HEADER_BYTES } from "../fuse/constants.js";
+import { pwritev2Later, pwritevLater } from "../../lib/sys/long-file-calls.js";
+import {
+  FUSE_WRITE_CACHE,
+  FUSE_WRITE_KILL_SUIDGID,
+  IN_HEADER_BYTES,
+  OUT_HEADER_BYTES,
+} from "../fuse/constants.js";
 import type { FuseReply } from "../fuse/reply.js";
 import type { FuseRequest } from "../fuse/request.js";
 import type { FileSystem } from "./file-system.js";
@@ -24,6 +32,9 @@ import { dropRenamedCapability } from "./xattr.js";
 const ARGUMENTS = IN_HEADER_BYTES;
 const READ_IN_BYTES = 40;
 const WRITE_IN_BYTES = 40;
+// In struct fuse_write_in.
+const WRITE_FLAGS = ARGUMENTS + 20;
+const OPEN_FLAGS = ARGUMENTS + 32;
 const WRITE_PAYLOAD = ARGUMENTS + WRITE_IN_BYTES;
 const WRITE_OUT_BYTES = 8;
 const LSEEK_OUT_BYTES = 8;
@@ -113,13 +124,14 @@ export const write: Operation = (fs, request, reply) => {
   if (size > MOVE_MAX_BYTES || !request.has(WRITE_PAYLOAD + size)) return -Errno.EINVAL;
   const dropped = dropRenamedCapability(fs, fd);
   if (dropped < 0) return dropped;
-  const keepsBits = (request.uint32(ARGUMENTS + 20) & FUSE_WRITE_KILL_SUIDGID) === 0;
+  const keepsBits = (request.uint32(WRITE_FLAGS) & FUSE_WRITE_KILL_SUIDGID) === 0;
   if (isSynchronous(fs, request, ARGUMENTS) && beginWrite(fs, request, fd, size, keepsBits)) return UNDER_WAY;
+  const call = isAppending(fs, request) ? append : pwritev;
   fs.credentials.keepSetIdBits(keepsBits);
   let done = 0;
   while (done < size) {
     const count = request.readable.toIovecs(WRITE_PAYLOAD + done, size - done, fs.iovecs);
-    const result = moved(pwritev, fs, fd, fs.iovecs, count, request.offset(ARGUMENTS + 8, done));
+    const result = moved(call, fs, fd, fs.iovecs, count, request.offset(ARGUMENTS + 8, done));
     if (result < 0) {
       if (done > 0) break;
       return result;
@@ -130,6 +142,17 @@ export const write: Operation = (fs, request, reply) => {
   fs.metrics.writtenBytes += done;
   return writeCount(reply, done);
 };
+
+/**
+ * Whether the bytes belong at the end of the file, wherever others have brought it meanwhile. What a guest writes back of its cache belongs at
+ * its offset, through whichever handle it comes; one that gathers writes has set the end itself.
+ */
+function isAppending(fs: FileSystem, request: FuseRequest): boolean {
+  const isWrittenBack = (request.uint32(WRITE_FLAGS) & FUSE_WRITE_CACHE) !== 0;
+  return (request.uint32(OPEN_FLAGS) & O_APPEND) !== 0 && !isWrittenBack && !fs.session.gathersWrites;
+}
+
+const append: typeof pwritev = (fd, iovecs, count, offset) => pwritev2(fd, iovecs, count, offset, RWF_APPEND);
 
 /**
  * Begins a write that waits for the disk, as O_SYNC and O_DSYNC have it, on another thread, from where the guest's pages are now.
@@ -146,15 +169,19 @@ function beginWrite(
   const count = request.readable.toIovecs(WRITE_PAYLOAD, size, iovecs);
   if (keepsBits && losesSetIdBits(fs, fd)) return false;
   const offset = request.offset(ARGUMENTS + 8, 0);
+  const appends = isAppending(fs, request);
   return fs.longCalls.begin([fd], {
     usesGuestMemory: true,
-    start: ([own = -1], done) => pwritevLater(own, iovecs.address, count, offset, done),
+    start: ([own = -1], done) =>
+      appends
+        ? pwritev2Later(own, iovecs.address, count, offset, RWF_APPEND, done)
+        : pwritevLater(own, iovecs.address, count, offset, done),
     finish: (result, [own = -1], reply) => {
       let written = result;
       // Blocks that are left for root are not for other threads; and what O_DIRECT cannot do goes through the page cache.
       if (result === -Errno.ENOSPC || result === -Errno.EINVAL) {
         fs.credentials.keepSetIdBits(keepsBits);
-        written = moved(pwritev, fs, own, iovecs, count, offset);
+        written = moved(appends ? append : pwritev, fs, own, iovecs, count, offset);
       }
       if (written < 0) return written;
       fs.metrics.writtenBytes += written;

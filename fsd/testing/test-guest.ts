@@ -131,8 +131,9 @@ export class TestGuest {
     return this.call(Opcode.READ, nodeId, [u64(fh, BigInt(offset)), u32(size, 0), u64(0n), u32(0, 0)], size);
   }
 
-  write(nodeId: bigint, fh: bigint, offset: number, data: Uint8Array, flags = 0): Reply {
-    const head = [u64(fh, BigInt(offset)), u32(data.length, flags), u64(0n), u32(0, 0)];
+  /** @param openFlags of the file, as the guest's open(2) had them */
+  write(nodeId: bigint, fh: bigint, offset: number, data: Uint8Array, flags = 0, openFlags = 0): Reply {
+    const head = [u64(fh, BigInt(offset)), u32(data.length, flags), u64(0n), u32(openFlags, 0)];
     return this.send(Opcode.WRITE, nodeId, [...head, data]);
   }
 

@@ -26,6 +26,11 @@ export const preadv = /* @__PURE__ */ bind<
 export const pwritev = /* @__PURE__ */ bind<
   (fd: Fd, iovecs: Address, count: number, offset: number | bigint) => number
 >("int64_t pwritev(int fd, uintptr_t iovecs, int count, int64_t offset)");
+export const pwritev2 = /* @__PURE__ */ bind<
+  (fd: Fd, iovecs: Address, count: number, offset: number | bigint, flags: number) => number
+>("int64_t pwritev2(int fd, uintptr_t iovecs, int count, int64_t offset, int flags)");
+/** Of {@link pwritev2}: at the end of the file, wherever the offset is. */
+export const RWF_APPEND = 0x10;
 /** `whence` as in lseek(2): see {@link SEEK_DATA} and {@link SEEK_HOLE}. */
 export const lseek = /* @__PURE__ */ bind<
   (fd: Fd, offset: number | bigint, whence: number) => number | bigint

@@ -19,6 +19,10 @@ export const copyFileRangeLater = bindAsync<
 >(
   "int64_t copy_file_range(int from, uintptr_t fromOffset, int to, uintptr_t toOffset, size_t length, uint32_t flags)",
 );
-export const pwritevLater = bindAsync<[fd: Fd, iovecs: Address, count: number, offset: number | bigint]>(
+type Write = [fd: Fd, iovecs: Address, count: number, offset: number | bigint];
+export const pwritevLater = bindAsync<Write>(
   "int64_t pwritev(int fd, uintptr_t iovecs, int count, int64_t offset)",
+);
+export const pwritev2Later = bindAsync<[...Write, flags: number]>(
+  "int64_t pwritev2(int fd, uintptr_t iovecs, int count, int64_t offset, int flags)",
 );

@@ -20,20 +20,61 @@ export interface Difference {
   readonly reason: string;
 }
 
+const APPEND_ONLY = [
+  "permissions: an append-only file grows, and nothing else",
+  "permissions: an append-only file grows for a user who owns it, too, and nothing else",
+];
+
+/** What --writeback costs with either daemon: the guest's kernel answers before the daemon is asked. */
+const WRITEBACK: readonly Difference[] = [
+  ...["PUNCH_HOLE zeroes and frees", "a file reaches past 4 GiB"].map((check) => ({
+    check: `space: ${check}`,
+    modes: ["writeback"],
+    reason: "Linux's FUSE client asks the daemon for holes and data without writing back first",
+  })),
+  {
+    check: "space: no file reaches the end of the offsets",
+    modes: ["writeback"],
+    reason: "the client takes any offset; EFBIG comes when it writes back, as EIO of close",
+  },
+  {
+    check: "times: of access follow relatime: behind a change they are renewed",
+    modes: ["writeback"],
+    reason: "what was just written is read from the guest's cache, of which the daemon is told nothing",
+  },
+  ...[
+    "takes what there is room for, says how much that was, then ENOSPC",
+    "can be overwritten, and has room again when something goes",
+  ].map((check) => ({
+    check: `a full file system: ${check}`,
+    modes: ["writeback"],
+    reason: "ENOSPC comes with fsync or close: the daemon reserves no room for what the guest gathers",
+  })),
+];
+
 export const DIFFERENCES: readonly Difference[] = [
+  ...WRITEBACK,
+  ...APPEND_ONLY.map(
+    (check): Difference => ({
+      check,
+      daemon: "kata-fsd",
+      modes: ["writeback"],
+      reason:
+        "the host lets an append-only file be opened with O_APPEND alone, and what is written back has its place",
+    }),
+  ),
   {
     check: "space: COLLAPSE_RANGE and INSERT_RANGE move what is behind",
     reason: "Linux's FUSE client refuses these modes without asking the daemon",
   },
   ...[
-    "an append-only file grows, and nothing else",
-    "an append-only file grows for a user who owns it, too, and nothing else",
-    "an append-only directory gets names and loses none",
-    "an immutable file stays as it is",
-    "only root sets flags of chattr",
+    ...APPEND_ONLY,
+    "permissions: an append-only directory gets names and loses none",
+    "permissions: an immutable file stays as it is",
+    "permissions: only root sets flags of chattr",
   ].map(
     (check): Difference => ({
-      check: `permissions: ${check}`,
+      check,
       daemon: "virtiofsd",
       reason: "virtiofsd answers no IOCTL",
     }),
@@ -48,6 +89,11 @@ export const DIFFERENCES: readonly Difference[] = [
     daemon: "virtiofsd",
     reason:
       "virtiofsd opens inodes by file handle (--inode-file-handles=prefer), and a removed directory has none",
+  },
+  {
+    check: "a full file system: takes what there is room for, says how much that was, then ENOSPC",
+    daemon: "virtiofsd",
+    reason: "virtiofsd answers ENOSPC to a write of which a part found room",
   },
   {
     check: "set-id bits: go when a user allocates room",
