@@ -38,6 +38,9 @@ export const ANNOTATION_RULES: Readonly<Record<string, Rule>> = {
   "hypervisor.kernel": { paths: "kernelPaths", set: (text) => ({ hypervisor: { kernel: text } }) },
   "hypervisor.firmware": { paths: "firmwarePaths", set: (text) => ({ hypervisor: { firmware: text } }) },
   "hypervisor.virtio_fs_daemon": { paths: "daemonPaths", set: (text) => ({ daemon: { path: text } }) },
+  "runtime.create_container_timeout": {
+    set: (text) => ({ timeLimits: { agentCallSeconds: numberIn(text) } }),
+  },
   "hypervisor.virtio_fs_cache_size": {
     set: (text) =>
       text === "0" ? { daemon: { dax: "off" } } : { daemon: { dax: "on", daxWindowMiB: numberIn(text) } },

@@ -86,6 +86,30 @@ export interface AnnotationsConfiguration {
 export interface TimeLimits {
   /** From the start of QEMU until the agent answers. */
   readonly bootSeconds: number;
+  /** Until an unknown QEMU has said what it can do. */
+  readonly qemuProbeSeconds: number;
+  /** Until QEMU has ended whose connections are gone. */
+  readonly qemuEndSeconds: number;
+  /** Until kata-fsd listens. */
+  readonly daemonStartSeconds: number;
+  /** Until kata-fsd has said its counters. */
+  readonly daemonAnswerSeconds: number;
+  /** For a call of the agent, but for those that wait for a process or its output. */
+  readonly agentCallSeconds: number;
+  /** For the agent's first answer, once it has been connected to. */
+  readonly agentCheckSeconds: number;
+  /** For the agent's farewell. */
+  readonly agentEndSeconds: number;
+  /** Between the loss of the agent and the knowledge why. */
+  readonly lossSeconds: number;
+  /** How long the output of a process that has ended may stand still. */
+  readonly outputIdleSeconds: number;
+  /** How long output that nobody reads keeps the end of its process, and of the VM, from being seen. */
+  readonly unreadOutputSeconds: number;
+  /** For containerd to take an event. */
+  readonly eventSeconds: number;
+  /** For the last events and connections at the shim's end. */
+  readonly shutdownSeconds: number;
 }
 
 /** A field for each key. */
@@ -131,6 +155,18 @@ export const CONFIGURATION_FIELDS: { readonly [S in keyof Configuration]: Sectio
   },
   timeLimits: {
     bootSeconds: seconds(120, { from: 1, to: 3600 }),
+    qemuProbeSeconds: seconds(20, { from: 1, to: 600 }),
+    qemuEndSeconds: seconds(2, { from: 0.1, to: 60 }),
+    daemonStartSeconds: seconds(10, { from: 0.1, to: 600 }),
+    daemonAnswerSeconds: seconds(1, { from: 0.1, to: 60 }),
+    agentCallSeconds: seconds(60, { from: 1, to: 3600 }),
+    agentCheckSeconds: seconds(10, { from: 1, to: 600 }),
+    agentEndSeconds: seconds(3, { from: 0.1, to: 60 }),
+    lossSeconds: seconds(1, { from: 0.1, to: 60 }),
+    outputIdleSeconds: seconds(3, { from: 0.5, to: 600 }),
+    unreadOutputSeconds: seconds(60, { from: 0.5, to: 86_400 }),
+    eventSeconds: seconds(5, { from: 0.1, to: 600 }),
+    shutdownSeconds: seconds(1, { from: 0, to: 3 }),
   },
 };
 

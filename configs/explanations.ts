@@ -71,6 +71,23 @@ export const EXPLANATIONS: Explanations = {
     section: "How long things may take before they count as failed.",
     keys: {
       bootSeconds: "From power-on until the agent in the guest answers.",
+      qemuProbeSeconds: "Until a QEMU that has not been used before has said what it can do.",
+      qemuEndSeconds: "Until QEMU has ended once kata-fsd has: its own last words tell more.",
+      daemonStartSeconds: "Until kata-fsd listens.",
+      daemonAnswerSeconds: "Until kata-fsd has answered with its counters, for the report of a sandbox.",
+      agentCallSeconds:
+        "For each call of the agent, such as the creation of a container; not for those that wait for a process or its output.",
+      agentCheckSeconds: "For the agent's first answer, once a connection to it is there.",
+      agentEndSeconds:
+        "For the agent to end its containers when the sandbox ends; the virtual machine is killed then.",
+      lossSeconds: "Between the loss of the agent and the knowledge why, which the error tells.",
+      outputIdleSeconds:
+        "How long the output of a process that has ended may stand still before its exit is reported. The agent itself ends it half a second after the exit; emulation on a busy host is slower.",
+      unreadOutputSeconds:
+        "How long output that nobody reads may keep the end of its process, and of the virtual machine, from being seen.",
+      eventSeconds: "For containerd to take an event; it is sent again after that.",
+      shutdownSeconds:
+        "For the last events and connections when the shim ends. containerd gives it 3 seconds in all.",
     },
   },
 };

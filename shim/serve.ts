@@ -12,13 +12,8 @@ import { Controls } from "./task/controls.js";
 import type { SandboxFactory } from "./task/sandbox-port.js";
 import { taskServices } from "./task/task-service.js";
 import { Tasks } from "./task/tasks.js";
+import { timeLimitMs } from "./time-limits.js";
 import { VERSION } from "./version.js";
-
-/** How long the last events may take on the way out; containerd gives Shutdown 3 s in all. */
-const FLUSH_LIMIT_MS = 1_000;
-
-/** How long containerd may take to close its connections after Shutdown. */
-const CLOSE_LIMIT_MS = 1_000;
 
 /** What the shim runs sandboxes with, given containerd's gRPC socket and the shim's logger. */
 export type CreateSandboxFactory = (address: string, logger: ShimLogger) => SandboxFactory;
@@ -83,8 +78,8 @@ export async function serve(
   const reason = await lifetime.ended;
   await tasks.stop();
   listener.close();
-  await events.flush(FLUSH_LIMIT_MS);
-  await lifetime.connectionsClosed(CLOSE_LIMIT_MS);
+  await events.flush(timeLimitMs("shutdownSeconds"));
+  await lifetime.connectionsClosed(timeLimitMs("shutdownSeconds"));
   await server.close();
   logger.info("shim ends", { reason });
   return exitStatus;

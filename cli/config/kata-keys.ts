@@ -190,7 +190,7 @@ const AGENT: Readonly<Record<string, Rule>> = {
   ),
   reconnect_timeout_ms: none("the agent is asked until timeLimits.bootSeconds"),
   kernel_modules: none("the guest loads the modules that its own devices need"),
-  create_container_timeout: none("an agent's call has a limit of its own"),
+  create_container_timeout: to("timeLimits", "agentCallSeconds"),
   debug_console_enabled: settled("`kata-fs exec` needs no setting"),
   ...all(["enable_tracing"], none("there are no traces")),
   ...all(
@@ -270,7 +270,7 @@ const RUNTIME: Readonly<Record<string, Rule>> = {
     none("it is an experiment of Kata's runtimes"),
   ),
   log_level: taken((value) => [["runtime", "logLevel", value === "trace" ? "debug" : value]]),
-  create_container_timeout: none("an agent's call has a limit of its own"),
+  create_container_timeout: to("timeLimits", "agentCallSeconds"),
 };
 
 const FACTORY: Readonly<Record<string, Rule>> = all(

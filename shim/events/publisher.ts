@@ -2,14 +2,12 @@ import { connect, type Socket } from "node:net";
 import { callUnary, createClient, StatusCode, type TtrpcClient, TtrpcError } from "../../lib/ttrpc/index.js";
 import { containerd } from "../../proto/index.js";
 import type { Logger } from "../log/logger.js";
+import { timeLimitMs } from "../time-limits.js";
 import { encodeEvent } from "./encode.js";
 import { EventQueue, EventRejected } from "./event-queue.js";
 import type { EventPublisher, TaskEvent } from "./task-events.js";
 
 const SERVICE = "containerd.services.events.ttrpc.v1.Events";
-
-/** How long containerd may take to answer; it is the limit of its own shims. */
-const FORWARD_LIMIT_MS = 5_000;
 
 /** Statuses that tell of the way to containerd, not of the event. */
 const RETRIED: ReadonlySet<number> = new Set([
@@ -73,7 +71,7 @@ class TtrpcPublisher implements FlushablePublisher {
         ForwardRequest,
         Empty,
         { envelope },
-        { timeoutMs: FORWARD_LIMIT_MS },
+        { timeoutMs: timeLimitMs("eventSeconds") },
       );
     } catch (error) {
       const isRejected = error instanceof TtrpcError && !RETRIED.has(error.code);

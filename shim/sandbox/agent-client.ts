@@ -1,13 +1,10 @@
 import { type Codec, callUnary, type TtrpcClient } from "../../lib/ttrpc/index.js";
 import { agent } from "../../proto/index.js";
+import { timeLimitMs } from "../time-limits.js";
 
 const AGENT_SERVICE = "grpc.AgentService";
 const HOST_EVENTS_SERVICE = "katafs.HostEvents";
 const HEALTH_SERVICE = "grpc.Health";
-
-const CALL_LIMIT_MS = 60_000;
-const CHECK_LIMIT_MS = 10_000;
-const DESTROY_LIMIT_MS = 3_000;
 
 /** One call of the agent's protocol that may take as long as it takes: the end of a process, the next output. */
 const UNLIMITED = {};
@@ -26,7 +23,7 @@ export class AgentClient {
   }
 
   async check(): Promise<void> {
-    const options = { timeoutMs: CHECK_LIMIT_MS };
+    const options = { timeoutMs: timeLimitMs("agentCheckSeconds") };
     await callUnary(
       this.client,
       HEALTH_SERVICE,
@@ -40,7 +37,7 @@ export class AgentClient {
 
   /** Has programs in the guest woken that wait for these. @throws TtrpcError UNIMPLEMENTED from an agent that is not ours */
   replay(request: agent.ReplayRequest.$Properties): Promise<agent.ReplayResponse.$Properties> {
-    const options = { timeoutMs: CALL_LIMIT_MS };
+    const options = { timeoutMs: timeLimitMs("agentCallSeconds") };
     return callUnary(
       this.client,
       HOST_EVENTS_SERVICE,
@@ -57,7 +54,7 @@ export class AgentClient {
   }
 
   destroySandbox(): Promise<unknown> {
-    const options = { timeoutMs: DESTROY_LIMIT_MS };
+    const options = { timeoutMs: timeLimitMs("agentEndSeconds") };
     return this.#call("DestroySandbox", agent.DestroySandboxRequest, agent.Empty, {}, options);
   }
 
@@ -179,7 +176,7 @@ export class AgentClient {
     input: Pick<Codec<I, unknown>, "encode">,
     output: Pick<Codec<never, O>, "decode">,
     request: I,
-    options: { readonly timeoutMs?: number } = { timeoutMs: CALL_LIMIT_MS },
+    options: { readonly timeoutMs?: number } = { timeoutMs: timeLimitMs("agentCallSeconds") },
   ): Promise<O> {
     return callUnary(this.client, AGENT_SERVICE, method, input, output, request, options);
   }

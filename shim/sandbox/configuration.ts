@@ -10,9 +10,11 @@ import { readAnnotations } from "../bundle.js";
 import { ShimError, StatusCode } from "../error.js";
 import type { Logger, ShimLogger } from "../log/logger.js";
 import type { SandboxSpec } from "../task/sandbox-port.js";
+import { setTimeLimits } from "../time-limits.js";
 
 /**
- * The configuration of a sandbox, from files, containerd and the pod's annotations. The logger gets its level from it.
+ * The configuration of a sandbox, from files, containerd and the pod's annotations. The logger gets its level from it, the
+ * process its time limits.
  *
  * @throws ShimError INVALID_ARGUMENT with the one line of a ConfigError
  */
@@ -28,6 +30,7 @@ export async function sandboxConfiguration(
     });
     const configuration = configurationOf(effective);
     logger.setLevel(configuration.runtime.logLevel);
+    setTimeLimits(configuration.timeLimits);
     logOrigins(effective, logger);
     return configuration;
   } catch (error) {

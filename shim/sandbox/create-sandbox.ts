@@ -8,6 +8,7 @@ import { messageOf, ShimError, StatusCode } from "../error.js";
 import type { ShimLogger } from "../log/logger.js";
 import { addressAnsweredMs } from "../start-clock.js";
 import type { SandboxFactory, SandboxSpec } from "../task/sandbox-port.js";
+import { timeLimitMs } from "../time-limits.js";
 import { type Accelerator, AcceleratorError, chooseAccelerator } from "../vm/accelerator.js";
 import { InheritedDescriptors } from "../vm/inherited-descriptors.js";
 import { probeQemu, requireDax } from "../vm/probe.js";
@@ -101,7 +102,7 @@ async function bringUp(
   const [agent, kernelToAgentMs] = await timed(() =>
     connectAgent({
       connect: (port, signal) => vsock.connect(port, signal),
-      timeLimitMs: configuration.timeLimits.bootSeconds * 1000,
+      timeLimitMs: timeLimitMs("bootSeconds"),
       lost: died,
       describeConsole: () => qemu.describeConsole(),
     }),
@@ -238,13 +239,10 @@ async function startQemu(
   }
 }
 
-/** How long QEMU's own end may take after its sockets closed: it frees the guest's memory. */
-const QEMU_END_LIMIT_MS = 2_000;
-
 /** Resolves when QEMU or the daemon has ended, with what tells most: a daemon that ends in order does so because QEMU has. */
 async function firstLoss(qemu: QemuProcess, daemon: FsDaemon): Promise<Error> {
   const loss = await Promise.race([qemu.ended, daemon.ended]);
-  return await Promise.race([qemu.ended, delay(QEMU_END_LIMIT_MS, loss, { ref: false })]);
+  return await Promise.race([qemu.ended, delay(timeLimitMs("qemuEndSeconds"), loss, { ref: false })]);
 }
 
 /** Has the agent mount the share, and a memory file system for /dev/shm of all containers. */

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import type { DaemonConfiguration } from "../../configs/index.js";
 import { messageOf, ShimError, StatusCode } from "../error.js";
 import type { Logger } from "../log/logger.js";
+import { timeLimitMs } from "../time-limits.js";
 import { TailBuffer } from "../vm/console.js";
 import { endingWithUs } from "./child.js";
 import { type SandboxLayout, Tags } from "./layout.js";
@@ -13,8 +14,6 @@ import type { OverlayBroker } from "./overlay-broker.js";
 
 const STDERR_BYTES = 4096;
 const STDERR_LINES_TOLD = 3;
-const START_LIMIT_MS = 10_000;
-const METRICS_LIMIT_MS = 1000;
 
 /** Printed for each device when its socket can be connected to. */
 const READY = /Waiting for vhost-user socket connection/;
@@ -64,7 +63,7 @@ export class FsDaemon {
     }
     const daemon = new FsDaemon(child, pid, stderr, layout.metricsSocket);
     const limit = new AbortController();
-    const timeout = setTimeout(() => limit.abort(), START_LIMIT_MS);
+    const timeout = setTimeout(() => limit.abort(), timeLimitMs("daemonStartSeconds"));
     try {
       const outcome = await Promise.race([ready, daemon.ended, aborted(limit.signal)]);
       if (outcome !== undefined) throw outcome;
@@ -80,9 +79,8 @@ export class FsDaemon {
   /** The daemon's counters, as it gives them. @throws ShimError */
   async metrics(): Promise<unknown> {
     const socket = createConnection(this.metricsSocket);
-    socket.setTimeout(METRICS_LIMIT_MS, () =>
-      socket.destroy(new Error(`no answer within ${METRICS_LIMIT_MS} ms`)),
-    );
+    const limitMs = timeLimitMs("daemonAnswerSeconds");
+    socket.setTimeout(limitMs, () => socket.destroy(new Error(`no answer within ${limitMs} ms`)));
     try {
       let text = "";
       for await (const chunk of socket.setEncoding("utf8")) text += chunk;
@@ -176,7 +174,10 @@ function aborted(signal: AbortSignal): Promise<ShimError> {
   return new Promise((resolve) => {
     signal.addEventListener("abort", () =>
       resolve(
-        new ShimError(StatusCode.DEADLINE_EXCEEDED, `kata-fsd does not listen within ${START_LIMIT_MS} ms`),
+        new ShimError(
+          StatusCode.DEADLINE_EXCEEDED,
+          `kata-fsd does not listen within ${timeLimitMs("daemonStartSeconds")} ms`,
+        ),
       ),
     );
   });

@@ -1,9 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { StatusCode, TtrpcError } from "../../lib/ttrpc/index.js";
+import { timeLimitMs } from "../time-limits.js";
 import type { Sandbox } from "./sandbox-port.js";
-
-/** How long the death of a VM whose agent is gone may take to be known. */
-const LOSS_LIMIT_MS = 1_000;
 
 /**
  * The outcome of a call to the guest; if the guest could not be reached because its VM died, the reason of that. The connection
@@ -14,6 +12,6 @@ export async function orLoss<T>(sandbox: Sandbox, call: Promise<T>): Promise<T> 
     return await call;
   } catch (error) {
     if (!(error instanceof TtrpcError) || error.code !== StatusCode.UNAVAILABLE) throw error;
-    throw await Promise.race([sandbox.died, sleep(LOSS_LIMIT_MS, error, { ref: false })]);
+    throw await Promise.race([sandbox.died, sleep(timeLimitMs("lossSeconds"), error, { ref: false })]);
   }
 }

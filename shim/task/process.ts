@@ -1,15 +1,7 @@
 import { messageOf, ShimError, StatusCode } from "../error.js";
 import type { Logger } from "../log/logger.js";
 import { type GuestStreams, ProcessIo, type StdioConfig } from "../stdio/process-io.js";
-
-/**
- * How long an exited process's output may stand still before the exit is reported without the rest. The agent itself ends the
- * streams half a second after the exit; a guest under emulation on a busy host is slower than that.
- */
-const DRAIN_IDLE_MS = 3_000;
-
-/** How long a client that does not read may keep the end of a process from being noticed. */
-const UNREAD_LIMIT_MS = 60_000;
+import { timeLimitMs } from "../time-limits.js";
 
 /** Exit status of a process whose end nobody saw: its VM died, or it could not be started. */
 export const UNKNOWN_EXIT_STATUS = 255;
@@ -181,13 +173,13 @@ export class Process {
   }
 
   #watch(): void {
-    this.#guest.wait(this.io.outputRead(UNREAD_LIMIT_MS)).then(
-      (status) => this.#end(status, DRAIN_IDLE_MS),
+    this.#guest.wait(this.io.outputRead(timeLimitMs("unreadOutputSeconds"))).then(
+      (status) => this.#end(status, timeLimitMs("outputIdleSeconds")),
       (error: unknown) => {
         if (!this.#hasEnded) {
           this.#logger.warn(`lost sight of ${this.#name}`, { error: messageOf(error) });
         }
-        return this.#end(UNKNOWN_EXIT_STATUS, DRAIN_IDLE_MS);
+        return this.#end(UNKNOWN_EXIT_STATUS, timeLimitMs("outputIdleSeconds"));
       },
     );
   }

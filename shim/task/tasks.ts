@@ -6,6 +6,7 @@ import { messageOf, ShimError, StatusCode } from "../error.js";
 import type { EventPublisher, RootfsMount } from "../events/task-events.js";
 import type { Logger } from "../log/logger.js";
 import type { StdioConfig } from "../stdio/process-io.js";
+import { timeLimitMs } from "../time-limits.js";
 import { Container } from "./container.js";
 import { execProcess, initProcess } from "./guest-process.js";
 import { orLoss } from "./loss.js";
@@ -13,9 +14,6 @@ import { watchForOom } from "./oom-watch.js";
 import { Pod } from "./pod.js";
 import { type Exit, Process, type ProcessListener } from "./process.js";
 import type { Sandbox, SandboxFactory } from "./sandbox-port.js";
-
-/** How long a client that does not read its container's last output keeps the VM, where that output is. */
-const UNREAD_OUTPUT_LIMIT_MS = 60_000;
 
 /** What Create asks for. */
 export interface CreateTask {
@@ -258,7 +256,10 @@ export class Tasks {
     const limit = new AbortController();
     const { signal } = limit;
     const finished = this.#containers.get(containerId)?.init.io.finished();
-    await Promise.race([finished, sleep(UNREAD_OUTPUT_LIMIT_MS, undefined, { signal, ref: false })]);
+    await Promise.race([
+      finished,
+      sleep(timeLimitMs("unreadOutputSeconds"), undefined, { signal, ref: false }),
+    ]);
     limit.abort();
     await pod.stop();
   }

@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { delimiter, isAbsolute, join } from "node:path";
 import { promisify } from "node:util";
 import { writeFileAtomically } from "../address.js";
+import { timeLimitMs } from "../time-limits.js";
 import { DAX_DEVICE } from "./description.js";
 import { type QemuCommand, QemuError } from "./qemu-process.js";
 
@@ -17,8 +18,6 @@ export interface QemuCapabilities {
 
 /** The first version whose {@link DAX_DEVICE} takes maps from its back end. */
 const DAX_SINCE = [11, 1] as const;
-
-const PROBE_LIMIT_MS = 20_000;
 
 /**
  * Asks a QEMU what it can do. That takes a tenth of a second, so the answer is kept in `cacheDirectory` until the files of the
@@ -68,7 +67,7 @@ async function askForDaxDevice(command: QemuCommand): Promise<boolean> {
 async function run({ argv, env }: QemuCommand, args: readonly string[]): Promise<string> {
   const [file = "", ...first] = argv;
   try {
-    const options = { env: { ...process.env, ...env }, timeout: PROBE_LIMIT_MS };
+    const options = { env: { ...process.env, ...env }, timeout: timeLimitMs("qemuProbeSeconds") };
     const { stdout } = await promisify(execFile)(file, [...first, ...args], options);
     return stdout;
   } catch (cause) {
