@@ -45,6 +45,7 @@ export class TestFrontEnd {
   readonly #receiver: MessageReceiver;
   readonly #kicks: readonly number[];
   readonly #calls: readonly number[];
+  #isClosed = false;
   #channel: MessageSocket | undefined;
   #channelReceiver: MessageReceiver | undefined;
 
@@ -130,7 +131,14 @@ export class TestFrontEnd {
     return Buffer.from(this.#wait(request).payload);
   }
 
-  /** Sends a message that has no reply. */
+  /** The payload of the next reply to a message that was told, if it has come; other messages are passed over. */
+  reply(request: number): Buffer | undefined {
+    const message = this.#receiver.receive();
+    const isIt = typeof message !== "string" && message.header.request === request;
+    return isIt ? Buffer.from(message.payload) : undefined;
+  }
+
+  /** Sends a message and does not wait for what comes of it. */
   tell(request: number, payload: Uint8Array = Buffer.alloc(0), fds: readonly number[] = []): void {
     this.#socket.send(encodeMessage(request, "request", payload), fds);
     this.letBackEndWork();
@@ -175,6 +183,8 @@ export class TestFrontEnd {
   }
 
   close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     this.#socket.close();
     this.#channel?.close();
     for (const fd of [...this.#kicks, ...this.#calls, this.memory.fd]) close(fd);
