@@ -1,5 +1,5 @@
 import { descriptorLimit, raiseDescriptorLimit, setDescriptorLimit } from "../lib/sys/resource-limit.js";
-import type { FsdLog } from "./fuse/server.js";
+import type { FsdLog } from "./fuse/fuse-server.js";
 
 /** virtiofsd's preset. */
 const PRESET = 1_000_000;

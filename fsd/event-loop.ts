@@ -3,7 +3,7 @@ import { PollSet } from "../lib/sys/poll.js";
 import { acceptUnix, MessageSocket } from "../lib/sys/unix-socket.js";
 import { FsDevice } from "./device.js";
 import { EventStream } from "./events/event-stream.js";
-import type { FsdLog } from "./fuse/server.js";
+import type { FsdLog } from "./fuse/fuse-server.js";
 import { type DeviceOptions, deviceName } from "./options/device-options.js";
 import { virtioFsQueues } from "./virtio-fs-config.js";
 

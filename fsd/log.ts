@@ -1,6 +1,6 @@
 import { writeSync } from "node:fs";
 import { Severity, type SeverityNumber, Syslog } from "../lib/sys/syslog.js";
-import type { FsdLog } from "./fuse/server.js";
+import type { FsdLog } from "./fuse/fuse-server.js";
 import type { LogLevel } from "./options/parse.js";
 
 const RANKS: Readonly<Record<LogLevel, number>> = { off: 0, error: 1, warn: 2, info: 3, debug: 4, trace: 5 };

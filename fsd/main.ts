@@ -4,7 +4,7 @@ import { nodeLoopFd, startThreadPool, turnNodeLoop } from "../lib/sys/node-loop.
 import { SYSLOG_PATH } from "../lib/sys/syslog.js";
 import { limitDescriptors } from "./descriptor-limit.js";
 import { EventLoop } from "./event-loop.js";
-import type { FsdLog } from "./fuse/server.js";
+import type { FsdLog } from "./fuse/fuse-server.js";
 import { type ListeningSocket, listenForFrontEnd, listenForService } from "./listen.js";
 import { createLog, print } from "./log.js";
 import { deviceName } from "./options/device-options.js";

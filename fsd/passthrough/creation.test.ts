@@ -4,7 +4,7 @@ import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, statSync } fr
 import { join } from "node:path";
 import { test } from "node:test";
 import { Opcode } from "../fuse/constants.js";
-import type { FuseServerOptions } from "../fuse/server.js";
+import type { FuseServerOptions } from "../fuse/fuse-server.js";
 import { needsRoot, serveDirectory } from "../testing/fixture.js";
 import { hostGet } from "../testing/host-xattr.js";
 import { cstring, ROOT, u32 } from "../testing/test-guest.js";

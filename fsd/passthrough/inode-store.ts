@@ -1,19 +1,7 @@
 import { Errno } from "../../lib/sys/errno.js";
-import {
-  close,
-  fstatfs,
-  O_CLOEXEC,
-  O_DIRECTORY,
-  O_NOFOLLOW,
-  O_PATH,
-  O_RDONLY,
-  openat,
-  S_IFDIR,
-  S_IFREG,
-  ST_RDONLY,
-} from "../../lib/sys/file.js";
+import { close, O_CLOEXEC, O_NOFOLLOW, O_PATH, openat } from "../../lib/sys/file.js";
 import { FileHandle } from "../../lib/sys/file-handle.js";
-import { addressOf, lastErrno } from "../../lib/sys/libc.js";
+import { lastErrno } from "../../lib/sys/libc.js";
 import type { Statx } from "../../lib/sys/statx.js";
 import type { FsdMetrics } from "../metrics.js";
 import type { FsdState } from "../state.js";
@@ -21,6 +9,7 @@ import type { HandleTable } from "./handle-table.js";
 import { InodeDescriptors } from "./inode-descriptors.js";
 import { InodeLocators, type NameSource } from "./inode-locators.js";
 import { InodeFlag, InodeTable, ROOT_SLOT } from "./inode-table.js";
+import { MountProbe } from "./mount-probe.js";
 import { MountFlag, MountTable } from "./mount-table.js";
 import type { ProcPath } from "./proc-path.js";
 import type { InodeFileHandles } from "./share-policy.js";
@@ -28,22 +17,13 @@ import type { InodeFileHandles } from "./share-policy.js";
 /** In place of the address of a name: the descriptor itself is meant. */
 const NO_NAME = 0;
 
-// File systems by f_type of statfs(2).
-const OVERLAYFS_MAGIC = 0x794c7630;
-/** Those whose inodes get another number when they were out of memory, or may get one: FUSE, FAT, exFAT. */
-const WITHOUT_LASTING_NUMBERS: ReadonlySet<number> = new Set([0x65735546, 0x4d44, 0x2011bab0]);
-
-// struct statfs.
-const F_TYPE = 0;
-const F_FLAGS = 80;
-const STATFS_BYTES = 120;
-
 /** The inodes that the guest knows: how what is found on the host becomes one of them, and how it is found again. See docs/inodes.md. */
 export class InodeStore {
   readonly inodes: InodeTable;
   readonly mounts: MountTable;
   readonly descriptors: InodeDescriptors;
   readonly #locators: InodeLocators;
+  readonly #mountProbe: MountProbe;
   readonly #handle = new FileHandle();
   /** Whether `#handle` is that of the object that `statx` describes. */
   #handleIsRead = false;
@@ -64,6 +44,7 @@ export class InodeStore {
     this.inodes = new InodeTable(state);
     this.mounts = new MountTable(state);
     this.#locators = new InodeLocators(state);
+    this.#mountProbe = new MountProbe(this.mounts, statx, this.#handle, procPath, fileHandles);
     this.descriptors = new InodeDescriptors(
       state,
       this.inodes,
@@ -208,7 +189,7 @@ export class InodeStore {
   #enter(fd: number, near: number, zone: number, source: NameSource | null, offset: number): number {
     if (this.statx.readFd(fd) < 0) return this.#refuse(fd, lastErrno());
     let mount = this.mounts.find(this.statx, zone, near === 0 ? 0 : this.inodes.mount(near));
-    if (mount < 0) mount = this.#enterMount(fd, zone);
+    if (mount < 0) mount = this.#mountProbe.enter(fd, zone);
     const device = this.mounts.device(this.statx, near === 0 ? 0 : this.inodes.device(near));
     if (mount < 0 || device < 0) return this.#refuse(fd, Errno.ENFILE);
     const known = this.#identify(mount, device, fd, NO_NAME);
@@ -325,43 +306,6 @@ export class InodeStore {
     }
     this.inodes.setLookups(slot, this.inodes.lookups(slot) + 1);
     return slot;
-  }
-
-  /** Enters the mount that `fd`, an O_PATH descriptor of anything on it, is on. @returns its index, or -1 */
-  #enterMount(fd: number, zone: number): number {
-    const statfs = new DataView(new ArrayBuffer(STATFS_BYTES));
-    if (fstatfs(fd, addressOf(statfs)) < 0) return this.mounts.insert(this.statx, zone, 0);
-    const fsType = statfs.getUint32(F_TYPE, true);
-    const isReadOnly = (statfs.getUint32(F_FLAGS, true) & ST_RDONLY) !== 0;
-    const index = this.mounts.insert(this.statx, zone, isReadOnly ? MountFlag.readOnly : 0);
-    if (index < 0 || WITHOUT_LASTING_NUMBERS.has(fsType)) return index;
-    const encodes = this.#handle.readFd(fd) === 0 && this.#handle.mountId === this.statx.mountIdLow;
-    if (!encodes) return index;
-    if (fsType === OVERLAYFS_MAGIC) this.mounts.setFlag(index, MountFlag.birthChanges);
-    const mountFd = this.fileHandles === "never" ? -1 : this.#openMount(fd);
-    if (mountFd >= 0) {
-      this.mounts.setFd(index, mountFd);
-      this.mounts.setFlag(index, MountFlag.handles);
-    } else {
-      // An open descriptor keeps the mount's id from being given to another one.
-      this.mounts.setFd(index, openat(this.procPath.dir, this.procPath.name(fd), O_PATH | O_CLOEXEC, 0));
-      if (this.mounts.fd(index) >= 0) this.mounts.setFlag(index, MountFlag.names);
-    }
-    return index;
-  }
-
-  /** A descriptor that `#handle`, which is that of `fd`, can be opened by. @returns -1 if it cannot */
-  #openMount(fd: number): number {
-    const { type } = this.statx;
-    if (type !== S_IFDIR && type !== S_IFREG) return -1;
-    const flags = O_RDONLY | O_CLOEXEC | (type === S_IFDIR ? O_DIRECTORY : 0);
-    const mountFd = openat(this.procPath.dir, this.procPath.name(fd), flags, 0);
-    if (mountFd < 0) return -1;
-    const again = this.#handle.open(mountFd, O_PATH);
-    // Handles of that kind cannot be opened, or CAP_DAC_READ_SEARCH is missing in the user namespace that mounted it.
-    if (again < 0) close(mountFd);
-    else close(again);
-    return again < 0 ? -1 : mountFd;
   }
 
   #refuse(fd: number, errno: number): number {

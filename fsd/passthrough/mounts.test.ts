@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { FUSE_ATTR_SUBMOUNT, Opcode } from "../fuse/constants.js";
-import type { FuseServerOptions } from "../fuse/server.js";
+import type { FuseServerOptions } from "../fuse/fuse-server.js";
 import { type Fixture, needsRoot, serveDirectory } from "../testing/fixture.js";
 import { RecordedWindow } from "../testing/recorded-window.js";
 import { cstring, ROOT, u32, u64 } from "../testing/test-guest.js";

@@ -5,7 +5,7 @@ import type { TestContext } from "node:test";
 import { TestFrontEnd } from "../../lib/vhost-user/testing/test-front-end.js";
 import { createSocketPair } from "../../lib/vhost-user/testing/test-memory.js";
 import { FsDevice } from "../device.js";
-import type { FsdLog } from "../fuse/server.js";
+import type { FsdLog } from "../fuse/fuse-server.js";
 import type { DeviceOptions } from "../options/device-options.js";
 import { PRESET_SHARE_POLICY } from "../passthrough/share-policy.js";
 import { frontEndServer } from "./front-end-server.js";

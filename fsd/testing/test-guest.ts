@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { errnoName } from "../../lib/sys/errno.js";
 import { IN_HEADER_BYTES, Opcode, OUT_HEADER_BYTES } from "../fuse/constants.js";
-import type { FuseServer } from "../fuse/server.js";
+import type { FuseServer } from "../fuse/fuse-server.js";
 import { BufferSegments } from "./buffer-segments.js";
 import { checkReply } from "./reply-rules.js";
 

@@ -12,7 +12,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { IN_HEADER_BYTES, Opcode, OUT_HEADER_BYTES } from "../../fsd/fuse/constants.js";
-import { createFuseServer, type FuseServer, type FuseServerOptions } from "../../fsd/fuse/server.js";
+import type { FuseServer, FuseServerOptions } from "../../fsd/fuse/fuse-server.js";
+import { createFuseServer } from "../../fsd/fuse/server.js";
 import { createFsdMetrics } from "../../fsd/metrics.js";
 import { PRESET_SHARE_POLICY } from "../../fsd/passthrough/share-policy.js";
 import { BufferSegments } from "../../fsd/testing/buffer-segments.js";

@@ -10,7 +10,7 @@ import { VhostUserBackend } from "../../lib/vhost-user/backend.js";
 import type { VhostUserDeviceModel } from "../../lib/vhost-user/device-model.js";
 import { encodeMessage, VhostUserError, VhostUserRequest } from "../../lib/vhost-user/message.js";
 import { createSocketPair, TestMemory } from "../../lib/vhost-user/testing/test-memory.js";
-import { VirtqueueError } from "../../lib/virtio/split-virtqueue.js";
+import { VirtqueueError } from "../../lib/virtio/virtqueue-error.js";
 import { Decisions } from "../decisions.js";
 import type { FuzzTarget } from "../target.js";
 

@@ -3,12 +3,8 @@ import { close } from "../../lib/sys/file.js";
 import { TestMemory } from "../../lib/vhost-user/testing/test-memory.js";
 import { GuestMemory } from "../../lib/virtio/guest-memory.js";
 import type { SegmentList } from "../../lib/virtio/segment-list.js";
-import {
-  QUEUE_SIZE_MAX,
-  SplitVirtqueue,
-  VirtqueueError,
-  type VringState,
-} from "../../lib/virtio/split-virtqueue.js";
+import { QUEUE_SIZE_MAX, SplitVirtqueue, type VringState } from "../../lib/virtio/split-virtqueue.js";
+import { VirtqueueError } from "../../lib/virtio/virtqueue-error.js";
 import { Decisions } from "../decisions.js";
 import type { FuzzTarget } from "../target.js";
 

@@ -1,7 +1,8 @@
 import { signalEventfd } from "../sys/eventfd.js";
 import { close } from "../sys/file.js";
 import type { MemoryChunk } from "../virtio/guest-memory.js";
-import { SplitVirtqueue, type VirtqueueError } from "../virtio/split-virtqueue.js";
+import { SplitVirtqueue } from "../virtio/split-virtqueue.js";
+import type { VirtqueueError } from "../virtio/virtqueue-error.js";
 import type { VhostUserEvents } from "./device-model.js";
 import type { DeviceState, DeviceVring } from "./device-state.js";
 import { bit } from "./features.js";

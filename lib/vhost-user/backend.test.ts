@@ -6,7 +6,7 @@ import { drainEventfd } from "../sys/eventfd.js";
 import { close } from "../sys/file.js";
 import { openDescriptors } from "../sys/testing/open-descriptors.js";
 import { MessageSocket } from "../sys/unix-socket.js";
-import { VirtqueueError } from "../virtio/split-virtqueue.js";
+import { VirtqueueError } from "../virtio/virtqueue-error.js";
 import { VhostUserBackend } from "./backend.js";
 import type { VhostUserDeviceModel } from "./device-model.js";
 import { encodeMessage, u64Payload, VhostUserError, VhostUserRequest } from "./message.js";

@@ -1,7 +1,7 @@
 import { close } from "../sys/file.js";
 import { MessageSocket } from "../sys/unix-socket.js";
 import { MemoryRegionError } from "../virtio/guest-memory.js";
-import { VirtqueueError } from "../virtio/split-virtqueue.js";
+import { VirtqueueError } from "../virtio/virtqueue-error.js";
 import { BackendQueues } from "./backend-queues.js";
 import { type Message, MessageReceiver } from "./connection.js";
 import type { VhostUserDeviceModel, VhostUserEvents } from "./device-model.js";

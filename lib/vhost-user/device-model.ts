@@ -1,4 +1,4 @@
-import type { VirtqueueError } from "../virtio/split-virtqueue.js";
+import type { VirtqueueError } from "../virtio/virtqueue-error.js";
 
 /** What a back end is: the part that does not depend on the front end. */
 export interface VhostUserDeviceModel {

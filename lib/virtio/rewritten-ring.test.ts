@@ -3,7 +3,8 @@ import { test } from "node:test";
 import { Worker } from "node:worker_threads";
 import { TestMemory } from "../vhost-user/testing/test-memory.js";
 import { GuestMemory } from "./guest-memory.js";
-import { SplitVirtqueue, VirtqueueError } from "./split-virtqueue.js";
+import { SplitVirtqueue } from "./split-virtqueue.js";
+import { VirtqueueError } from "./virtqueue-error.js";
 
 const MEMORY_BYTES = 0x8000;
 const SIZE = 16;

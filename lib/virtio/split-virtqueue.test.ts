@@ -14,7 +14,8 @@ import {
 import { TestMemory } from "../vhost-user/testing/test-memory.js";
 import { GuestMemory } from "./guest-memory.js";
 import type { GuestSegments } from "./guest-segments.js";
-import { SplitVirtqueue, VirtqueueError, type VringState } from "./split-virtqueue.js";
+import { SplitVirtqueue, type VringState } from "./split-virtqueue.js";
+import { VirtqueueError } from "./virtqueue-error.js";
 
 const USER = 0x7f00_0000_0000;
 const PAGE = 4096;

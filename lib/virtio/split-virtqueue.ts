@@ -1,5 +1,7 @@
-import { type GuestMemory, type MemoryChunk, MemoryRegionError } from "./guest-memory.js";
+import type { GuestMemory, MemoryChunk } from "./guest-memory.js";
 import { GuestSegments } from "./guest-segments.js";
+import { type RingPart, ringPart } from "./ring-part.js";
+import { asVirtqueueError, VirtqueueError } from "./virtqueue-error.js";
 
 /** Descriptor flags (virtio 1.3, 2.7.5). */
 const VIRTQ_DESC_F_NEXT = 1;
@@ -13,11 +15,6 @@ const DESCRIPTOR_BYTES = 16;
 const USED_ELEMENT_BYTES = 8;
 /** Largest queue that the specification allows. */
 export const QUEUE_SIZE_MAX = 32768;
-
-/** What a driver made of a queue cannot be: the queue is of no use until the device is reset. */
-export class VirtqueueError extends Error {
-  override readonly name = "VirtqueueError";
-}
 
 /** Where a queue lies, by addresses of the front end, and how far both sides have come. Outlives the worker. */
 export interface VringState {
@@ -256,45 +253,6 @@ export class SplitVirtqueue {
       throw asVirtqueueError(error);
     }
   }
-}
-
-interface RingPart {
-  readonly chunk: MemoryChunk;
-  /** Of its first byte in the chunk. */
-  readonly offset: number;
-}
-
-function ringPart(
-  memory: GuestMemory,
-  userAddress: number,
-  lengthBytes: number,
-  alignment: number,
-  what: string,
-): RingPart {
-  const at = `the ${what} at 0x${userAddress.toString(16)}`;
-  const chunk = findRing(memory, userAddress);
-  if (chunk === undefined) throw new VirtqueueError(`${at} is not in the guest's memory`);
-  const offset = userAddress - chunk.userAddress;
-  if (offset + lengthBytes > chunk.byteLength)
-    throw new VirtqueueError(`${at} reaches past the guest's memory`);
-  // Both: words are counted from the chunk's beginning.
-  if ((chunk.hostAddress + offset) % alignment !== 0 || offset % alignment !== 0)
-    throw new VirtqueueError(`${at} is not aligned to ${alignment}`);
-  if (!chunk.isWritable) throw new VirtqueueError(`${at} lies in read-only memory`);
-  return { chunk, offset };
-}
-
-function findRing(memory: GuestMemory, userAddress: number): MemoryChunk | undefined {
-  try {
-    return memory.findByUserAddress(userAddress);
-  } catch (error) {
-    throw asVirtqueueError(error);
-  }
-}
-
-/** Memory that cannot be mapped is of no use to the queue; the device and its other queues go on. */
-function asVirtqueueError(error: unknown): unknown {
-  return error instanceof MemoryRegionError ? new VirtqueueError(error.message, { cause: error }) : error;
 }
 
 /** A 64-bit address; one that has more than 53 bits is in no memory, whatever its lowest ones are. */

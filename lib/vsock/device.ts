@@ -6,7 +6,8 @@ import { Poller, type Watch } from "../sys/poller.js";
 import { acceptUnix, listenUnix } from "../sys/unix-socket.js";
 import { VhostUserBackend } from "../vhost-user/backend.js";
 import type { VhostUserEvents } from "../vhost-user/device-model.js";
-import { type SplitVirtqueue, VirtqueueError } from "../virtio/split-virtqueue.js";
+import type { SplitVirtqueue } from "../virtio/split-virtqueue.js";
+import { VirtqueueError } from "../virtio/virtqueue-error.js";
 import { type AcceptConnection, VsockHost } from "./host.js";
 import { decodeHeader, emptyHeader, HEADER_BYTES } from "./packet.js";
 
