@@ -41,7 +41,13 @@ export interface HypervisorConfiguration {
   /** How many there are; 0: QEMU is run by root. */
   readonly userIdCount: number;
   readonly cpus: number;
+  /** 0: as many as the host has. */
+  readonly maxCpus: number;
   readonly memoryMiB: number;
+  /** 0: as much as the host has. */
+  readonly maxMemoryMiB: number;
+  /** False: a VM keeps the size that it was started with. */
+  readonly hotPlug: boolean;
 }
 
 export interface GuestConfiguration {
@@ -66,6 +72,8 @@ export interface DaemonConfiguration {
 export interface RuntimeConfiguration {
   /** Where a report is written when a sandbox ends; undefined for none. */
   readonly reportDirectory: string | undefined;
+  /** True: the shim, QEMU and kata-fsd are all in the sandbox's control group. False: what runs the guest is. */
+  readonly sandboxCgroupOnly: boolean;
   readonly logLevel: "info" | "debug" | "warn" | "error";
 }
 
@@ -128,7 +136,10 @@ export const CONFIGURATION_FIELDS: { readonly [S in keyof Configuration]: Sectio
     firstUserId: wholeNumber(1_900_000_000, { from: 1, to: 2 ** 31 - 1 }),
     userIdCount: wholeNumber(65_536, { from: 0, to: 1 << 20 }),
     cpus: wholeNumber(1, { from: 1, to: 255 }),
+    maxCpus: wholeNumber(0, { from: 0, to: 255 }),
     memoryMiB: wholeNumber(1024, { from: 128, to: 1 << 20, unit: "MiB" }),
+    maxMemoryMiB: wholeNumber(0, { from: 0, to: 1 << 24, unit: "MiB" }),
+    hotPlug: onOrOff(true),
   },
   guest: {
     root: path("/opt/kata-fs/guest/root"),
@@ -143,6 +154,7 @@ export const CONFIGURATION_FIELDS: { readonly [S in keyof Configuration]: Sectio
   },
   runtime: {
     reportDirectory: optionalPath("/var/log/kata-fs"),
+    sandboxCgroupOnly: onOrOff(false),
     logLevel: oneOf("info", ["debug", "warn", "error"]),
   },
   annotations: {

@@ -23,8 +23,13 @@ export const EXPLANATIONS: Explanations = {
       firstUserId:
         "QEMU runs as a user without rights, another one for each sandbox: ids from this one on, which should belong to nobody else.",
       userIdCount: "How many user ids there are, and so sandboxes at a time. With 0, QEMU is run by root.",
-      cpus: "Virtual processors of a sandbox.",
-      memoryMiB: "Memory of a sandbox. The host gives it page by page as the guest touches it.",
+      cpus: "Virtual processors of a sandbox. Those that its containers are limited to come on top.",
+      maxCpus: "The most that a sandbox can have. 0: as many as the host has.",
+      memoryMiB:
+        "Memory of a sandbox, which the host gives page by page as the guest touches it. What its containers are limited to comes on top.",
+      maxMemoryMiB: "The most that a sandbox can have. 0: as much as the host has.",
+      hotPlug:
+        "Whether a sandbox gets more processors and memory when containers come or are allowed more. off: it keeps the size that its pod's sums, or its only container's limits, gave it at the start.",
     },
   },
   guest: {
@@ -50,6 +55,8 @@ export const EXPLANATIONS: Explanations = {
     keys: {
       reportDirectory:
         "When set, a sandbox leaves <directory>/<sandbox id>.json at its end: how long each phase took, the daemon's counters.",
+      sandboxCgroupOnly:
+        "on: the shim, QEMU and kata-fsd are all in the sandbox's control group, which needs a RuntimeClass with an overhead that suffices for them. off: what runs the guest is, the rest in /kata_overhead.",
       logLevel: "The shim logs into containerd's log.",
     },
   },

@@ -2,7 +2,13 @@ import { agent } from "../../proto/index.js";
 import type { OomEvents } from "../container/oom-events.js";
 import { copyFile } from "../guest/copy-file.js";
 import { setClock, syncFileSystems } from "../guest/guest.js";
-import { memoryBlockBytes, onlineCpus, onlineMemory, supportsMemoryProbe } from "../guest/hotplug.js";
+import {
+  memoryBlockBytes,
+  onlineCpus,
+  onlineMemory,
+  probeMemory,
+  supportsMemoryProbe,
+} from "../guest/hotplug.js";
 import { loadModule } from "../guest/kernel-modules.js";
 import { reseedRandom } from "../guest/random.js";
 import { log } from "../log.js";
@@ -60,10 +66,13 @@ export function sandboxMethods(options: SandboxMethodOptions): MethodTable {
     GetOOMEvent: method(agent.GetOOMEventRequest, agent.OOMEvent, async (_request, signal) => ({
       container_id: await oomEvents.next(signal),
     })),
-    OnlineCPUMem: emptyMethod(agent.OnlineCPUMemRequest, (request) => {
-      onlineCpus(request.nb_cpus);
+    OnlineCPUMem: emptyMethod(agent.OnlineCPUMemRequest, async (request) => {
+      await onlineCpus(request.nb_cpus);
       if (!request.cpu_only) onlineMemory();
     }),
+    MemHotplugByProbe: emptyMethod(agent.MemHotplugByProbeRequest, (request) =>
+      probeMemory(request.memHotplugProbeAddr),
+    ),
     SetGuestDateTime: emptyMethod(agent.SetGuestDateTimeRequest, ({ Sec, Usec }) => setClock(Sec, Usec)),
     ReseedRandomDev: emptyMethod(agent.ReseedRandomDevRequest, ({ data }) => reseedRandom(data)),
     CopyFile: emptyMethod(agent.CopyFileRequest, (request) =>

@@ -58,6 +58,37 @@ export class AgentClient {
     return this.#call("DestroySandbox", agent.DestroySandboxRequest, agent.Empty, {}, options);
   }
 
+  /** Has plugged processors brought online. @param total those that are online then */
+  onlineCpus(total: number): Promise<unknown> {
+    const request = { nb_cpus: total, cpu_only: true };
+    return this.#call("OnlineCPUMem", agent.OnlineCPUMemRequest, agent.Empty, request);
+  }
+
+  /** Has plugged memory brought online. */
+  onlineMemory(): Promise<unknown> {
+    return this.#call("OnlineCPUMem", agent.OnlineCPUMemRequest, agent.Empty, {});
+  }
+
+  /** What the guest's kernel says of plugging memory: the size of a block, 0 where it cannot, and whether it must be told of each. */
+  async memoryHotplug(): Promise<{ blockBytes: number; needsProbe: boolean }> {
+    const details = await this.#call(
+      "GetGuestDetails",
+      agent.GuestDetailsRequest,
+      agent.GuestDetailsResponse,
+      {
+        mem_block_size: true,
+        mem_hotplug_probe: true,
+      },
+    );
+    return { blockBytes: details.mem_block_size_bytes, needsProbe: details.support_mem_hotplug_probe };
+  }
+
+  /** Tells the guest's kernel of plugged memory. @param addresses of its blocks, in the guest */
+  probeMemory(addresses: readonly number[]): Promise<unknown> {
+    const request = { memHotplugProbeAddr: [...addresses] };
+    return this.#call("MemHotplugByProbe", agent.MemHotplugByProbeRequest, agent.Empty, request);
+  }
+
   createContainer(request: agent.CreateContainerRequest.$Properties): Promise<unknown> {
     return this.#call("CreateContainer", agent.CreateContainerRequest, agent.Empty, request);
   }

@@ -1,18 +1,20 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { SandboxIdentity } from "../task/sandbox-port.js";
 import { recordedProcesses } from "./child.js";
+import { removeRecordedCgroups } from "./host-cgroups.js";
 import { removeDirectory, sandboxLayout } from "./layout.js";
 
 /** Between looks at a process that has been killed. */
 const POLL_MS = 5;
 
 /**
- * Ends what a sandbox left whose shim is gone: QEMU and kata-fsd, if they live still, and its directory. Its mounts went with
+ * Ends what a sandbox left whose shim is gone: QEMU and kata-fsd, if they live still, its control groups and its directory. Its mounts went with
  * the shim's mount namespace, whose last process one of these may be. Harmless when there is nothing.
  */
 export async function cleanUpSandbox(sandbox: SandboxIdentity): Promise<void> {
   const layout = sandboxLayout(sandbox);
   for (const pid of recordedProcesses(layout.processes)) process.kill(pid, "SIGKILL");
   while (recordedProcesses(layout.processes).length > 0) await delay(POLL_MS);
+  await removeRecordedCgroups(layout.cgroups);
   removeDirectory(layout);
 }

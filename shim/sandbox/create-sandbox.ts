@@ -1,5 +1,5 @@
 import { accessSync, mkdirSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Configuration } from "../../configs/index.js";
 import { keepDescriptorsFromChildren } from "../../lib/sys/close-on-exec.js";
@@ -9,19 +9,20 @@ import type { ShimLogger } from "../log/logger.js";
 import { addressAnsweredMs } from "../start-clock.js";
 import type { SandboxFactory, SandboxSpec } from "../task/sandbox-port.js";
 import { timeLimitMs } from "../time-limits.js";
-import { type Accelerator, AcceleratorError, chooseAccelerator } from "../vm/accelerator.js";
-import { InheritedDescriptors } from "../vm/inherited-descriptors.js";
+import { AcceleratorError, chooseAccelerator } from "../vm/accelerator.js";
+import { vcpuThreads } from "../vm/hotplug.js";
 import { probeQemu, requireDax } from "../vm/probe.js";
-import { type QemuCommand, QemuError, QemuProcess } from "../vm/qemu-process.js";
-import { asUser, takeQemuUser } from "../vm/qemu-user.js";
+import { type QemuCommand, QemuError, type QemuProcess } from "../vm/qemu-process.js";
 import type { AgentClient } from "./agent-client.js";
-import { endingWithUs, recordProcesses } from "./child.js";
+import { sandboxCgroupPath } from "./cgroup-path.js";
+import { recordProcesses } from "./child.js";
 import { sandboxConfiguration } from "./configuration.js";
 import { FsDaemon } from "./daemon.js";
+import { ElasticVm } from "./elastic-vm.js";
 import { connectAgent } from "./guest-boot.js";
+import { HostCgroups } from "./host-cgroups.js";
 import { HostEvents } from "./host-events.js";
 import { KataSandbox } from "./kata-sandbox.js";
-import { kernelParameters } from "./kernel-parameters.js";
 import {
   GuestPaths,
   removeDirectory,
@@ -31,11 +32,15 @@ import {
   Tags,
 } from "./layout.js";
 import { hostnameOf } from "./oci/hostname.js";
+import { readConfig } from "./oci/read-config.js";
+import { cgroupsPathOf, sandboxLimits } from "./oci/resource-limits.js";
 import { OverlayBroker } from "./overlay-broker.js";
 import { type Phases, timed } from "./phases.js";
 import { writeReport } from "./sandbox-report.js";
 import { Share } from "./share.js";
+import { startQemu } from "./start-qemu.js";
 import { UndoStack } from "./undo-stack.js";
+import { largestVmSize, vmSize } from "./vm-size.js";
 
 /** Brings VMs up by the configuration that containerd or the environment names. */
 export function createSandboxFactory(address: string, logger: ShimLogger): SandboxFactory {
@@ -59,9 +64,6 @@ async function createSandbox(
   }
 }
 
-/** Which user ids QEMU processes of this host have. */
-const USER_LOCKS = join(STATE_DIRECTORY, ".qemu-users");
-
 /** Each step registers with `undo` how it is undone before the next one begins. */
 async function bringUp(
   { id, bundle }: SandboxSpec,
@@ -77,6 +79,8 @@ async function bringUp(
   requireReadable(guest.root, "guest.root: the guest's root directory");
   await checkQemu(hypervisor, daemonConfiguration.dax);
   makeDirectory(layout, undo);
+  const config = readConfig(bundle);
+  const cgroups = enterCgroups(id, config, layout, runtime.sandboxCgroupOnly, undo, logger);
 
   const broker = new OverlayBroker(logger);
   const share = Share.create(layout, broker);
@@ -93,10 +97,15 @@ async function bringUp(
   undo.add("kata-fsd", () => daemon.stop());
   recordProcesses(layout.processes, [daemon.pid]);
 
-  const user = takeUser(hypervisor, undo);
-  const [qemu, qemuMs] = await timed(() => startQemu(id, configuration, accelerator, user, layout, logger));
-  undo.add("QEMU", () => qemu.kill());
+  const largest = largestVmSize(hypervisor);
+  const size = vmSize(hypervisor, largest, [sandboxLimits(config)]);
+  const growsTo = hypervisor.hotPlug ? largest : size;
+  const [qemu, qemuMs] = await timed(() =>
+    startQemu({ id, configuration, accelerator, size, largest: growsTo, layout, logger }, undo),
+  );
   recordProcesses(layout.processes, [daemon.pid, qemu.pid]);
+  const admitGuest = async () => cgroups?.admitGuest(qemu.pid, await vcpuThreads(qemu.qmp));
+  await admitGuest();
 
   const died = firstLoss(qemu, daemon);
   const [agent, kernelToAgentMs] = await timed(() =>
@@ -122,6 +131,10 @@ async function bringUp(
     containerStart: createSandboxMs,
     total: performance.now(),
   };
+  const vm = new ElasticVm({
+    ...{ qmp: qemu.qmp, agent, base: hypervisor, largest: growsTo, started: size, logger },
+    onCpusPlugged: admitGuest,
+  });
   logger.info("sandbox is up", {
     qemu: qemu.qmp.version,
     accelerator,
@@ -141,7 +154,7 @@ async function bringUp(
       daemon: await daemon.metrics(),
     });
   };
-  return new KataSandbox({ vmmPid: qemu.pid, agent, share, died, undo, phases, beforeStop, logger });
+  return new KataSandbox({ vmmPid: qemu.pid, agent, vm, share, died, undo, phases, beforeStop, logger });
 }
 
 function chosenAccelerator(configured: Configuration["hypervisor"]["accelerator"]) {
@@ -161,6 +174,28 @@ async function checkQemu(command: QemuCommand, dax: boolean): Promise<void> {
     if (!(error instanceof QemuError)) throw error;
     throw new ShimError(StatusCode.FAILED_PRECONDITION, error.message, { cause: error });
   }
+}
+
+/** From here on, what the shim starts is in the sandbox's control groups. */
+function enterCgroups(
+  id: string,
+  config: unknown,
+  layout: SandboxLayout,
+  sandboxOnly: boolean,
+  undo: UndoStack,
+  logger: ShimLogger,
+): HostCgroups | undefined {
+  const cgroups = HostCgroups.enter(
+    {
+      path: sandboxCgroupPath(cgroupsPathOf(config), id),
+      name: basename(layout.directory),
+      sandboxOnly,
+      record: layout.cgroups,
+    },
+    logger,
+  );
+  if (cgroups !== undefined) undo.add("the control groups", () => cgroups.leave());
+  return cgroups;
 }
 
 function requireReadable(path: string, needed: string): void {
@@ -183,61 +218,6 @@ function makeDirectory(layout: SandboxLayout, undo: UndoStack): void {
   undo.add(layout.directory, () => removeDirectory(layout));
 }
 
-/** Processes of one user may kill and trace each other: each QEMU has a user of its own. */
-function takeUser(
-  { firstUserId, userIdCount }: Configuration["hypervisor"],
-  undo: UndoStack,
-): number | undefined {
-  if (userIdCount === 0) return undefined;
-  try {
-    const { uid, release } = takeQemuUser({ first: firstUserId, count: userIdCount }, USER_LOCKS);
-    undo.add("QEMU's user", release);
-    return uid;
-  } catch (cause) {
-    throw new ShimError(StatusCode.RESOURCE_EXHAUSTED, messageOf(cause), { cause });
-  }
-}
-
-async function startQemu(
-  id: string,
-  configuration: Configuration,
-  accelerator: Accelerator,
-  user: number | undefined,
-  layout: SandboxLayout,
-  logger: ShimLogger,
-): Promise<QemuProcess> {
-  const { hypervisor, daemon } = configuration;
-  const { cpus, memoryMiB, kernel, firmware } = hypervisor;
-  const { dax } = daemon;
-  // A process that changes its user loses the signal of its parent's end: the change comes first.
-  const argv = [...(user === undefined ? [] : asUser(user, accelerator)), ...endingWithUs(hypervisor.argv)];
-  const inherited = new InheritedDescriptors();
-  try {
-    return await QemuProcess.start(
-      { argv, env: hypervisor.env },
-      {
-        name: id,
-        ...{ accelerator, cpus, memoryMiB, kernel, firmware },
-        kernelParameters: kernelParameters(configuration, accelerator),
-        fileSystems: [
-          { socketFd: inherited.connect(layout.guestSocket), tag: Tags.guest, dax },
-          { socketFd: inherited.connect(layout.sharedSocket), tag: Tags.shared, dax },
-        ],
-        vsockSocketFd: inherited.connect(layout.vsockDeviceSocket),
-      },
-      inherited,
-      {
-        event: ({ name, data }) => logger.debug(`QEMU event ${name}`, { data: JSON.stringify(data) }),
-        consoleLine: (line) => logger.debug(`guest: ${line}`),
-      },
-    );
-  } catch (error) {
-    if (!(error instanceof QemuError)) throw error;
-    throw new ShimError(StatusCode.UNAVAILABLE, error.message, { cause: error });
-  } finally {
-    inherited.close();
-  }
-}
 
 /** Resolves when QEMU or the daemon has ended, with what tells most: a daemon that ends in order does so because QEMU has. */
 async function firstLoss(qemu: QemuProcess, daemon: FsDaemon): Promise<Error> {

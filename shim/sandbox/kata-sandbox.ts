@@ -1,10 +1,12 @@
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { agent } from "../../proto/index.js";
-import { messageOf, ShimError, StatusCode } from "../error.js";
+import { messageOf } from "../error.js";
 import type { Logger } from "../log/logger.js";
 import type { ContainerSpec, Sandbox } from "../task/sandbox-port.js";
 import type { AgentClient } from "./agent-client.js";
+import type { ElasticVm } from "./elastic-vm.js";
+import { readConfig } from "./oci/read-config.js";
+import { limitsOfContainer, updatedLimits } from "./oci/resource-limits.js";
 import { processMessage, resourcesMessage, specMessage } from "./oci/spec-message.js";
 import { type Phases, timed } from "./phases.js";
 import { planRootfs } from "./rootfs.js";
@@ -19,6 +21,7 @@ const INIT = "";
 export interface SandboxParts {
   readonly vmmPid: number;
   readonly agent: AgentClient;
+  readonly vm: ElasticVm;
   readonly share: Share;
   /** Resolves when QEMU or kata-fsd has ended. */
   readonly died: Promise<Error>;
@@ -53,10 +56,12 @@ export class KataSandbox implements Sandbox {
   }
 
   async createContainer({ id, bundle, rootfs }: ContainerSpec): Promise<void> {
-    const { share, agent, phases } = this.#parts;
+    const { share, agent, vm, phases } = this.#parts;
     try {
       const [, tookMs] = await timed(async () => {
-        const spec = specMessage(readConfig(bundle));
+        const config = readConfig(bundle);
+        const spec = specMessage(config);
+        await vm.require(id, limitsOfContainer(config));
         const root = planRootfs(id, rootfs, join(bundle, "rootfs"));
         const volumes = planVolumes(id, spec.Mounts ?? []);
         for (const entry of [...root.entries, ...volumes.entries]) share.add(entry);
@@ -69,6 +74,7 @@ export class KataSandbox implements Sandbox {
       });
       if (!this.#hasContainer) phases.containerStart += tookMs;
     } catch (error) {
+      vm.release(id);
       this.#unshare(id);
       throw error;
     }
@@ -132,7 +138,9 @@ export class KataSandbox implements Sandbox {
     await this.#parts.agent.resumeContainer(containerId);
   }
 
+  /** The VM grows first: a container that may use more finds it there. */
   async updateContainer(containerId: string, resources: unknown): Promise<void> {
+    await this.#parts.vm.require(containerId, updatedLimits(this.#parts.vm.limitsOf(containerId), resources));
     await this.#parts.agent.updateContainer(containerId, resourcesMessage(resources));
   }
 
@@ -142,6 +150,7 @@ export class KataSandbox implements Sandbox {
 
   async removeContainer(containerId: string): Promise<void> {
     await this.#parts.agent.removeContainer(containerId);
+    this.#parts.vm.release(containerId);
     this.#unshare(containerId);
   }
 
@@ -169,14 +178,5 @@ export class KataSandbox implements Sandbox {
       // The mounts go with the shim's namespace at the latest.
       this.#parts.logger.warn(`${containerId} stays in the share`, { error: messageOf(error) });
     }
-  }
-}
-
-function readConfig(bundle: string): unknown {
-  const file = join(bundle, "config.json");
-  try {
-    return JSON.parse(readFileSync(file, "utf8"));
-  } catch (cause) {
-    throw new ShimError(StatusCode.INVALID_ARGUMENT, `${file}: ${messageOf(cause)}`, { cause });
   }
 }

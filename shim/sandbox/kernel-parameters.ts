@@ -23,6 +23,10 @@ export function kernelParameters(
     "cryptomgr.notests",
     "rcupdate.rcu_expedited=1",
     "random.trust_cpu=on",
+    // Memory that is plugged in is used at once. No device of ours needs bounce buffers, for which the kernel would keep 64 MiB where
+    // memory may come to lie above 4 GiB.
+    "memhp_default_state=online",
+    "swiotlb=noforce",
     "tsc=reliable",
     "no_timer_check",
     "noreplace-smp",

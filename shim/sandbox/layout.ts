@@ -27,6 +27,8 @@ export interface SandboxLayout {
   readonly vsockSocket: string;
   /** Processes to end when the shim could not: see child.ts. */
   readonly processes: string;
+  /** Control groups to remove when the shim could not: see host-cgroups.ts. */
+  readonly cgroups: string;
 }
 
 /** @returns the same for the same sandbox, in whichever process: what cleans up needs no record of where things are */
@@ -44,6 +46,7 @@ export function sandboxLayout({ address, namespace, id }: SandboxIdentity): Sand
     vsockDeviceSocket: join(directory, "vsock-device.sock"),
     vsockSocket: join(directory, "vsock.sock"),
     processes: join(directory, "processes"),
+    cgroups: join(directory, "cgroups"),
   };
 }
 

@@ -42,6 +42,7 @@ function fixture(t: TestContext) {
     vsockDeviceSocket: path("vsock-device.sock"),
     vsockSocket: path("vsock.sock"),
     processes: path("processes"),
+    cgroups: "",
   };
   const share = Share.create(layout, new OverlayBroker(silent));
   t.after(() => {

@@ -5,8 +5,8 @@ import { qemuArguments, type VmDescription } from "./description.js";
 const VM: VmDescription = {
   name: "c1",
   accelerator: "tcg",
-  cpus: 2,
-  memoryMiB: 512,
+  size: { cpus: 2, memoryMiB: 512 },
+  largest: { cpus: 2, memoryMiB: 512 },
   kernel: "/guest/vmlinuz",
   kernelParameters: ["root=kataGuest", "ro"],
   firmware: "qboot.rom",
@@ -26,8 +26,14 @@ test("memory is shared with the back ends, and no device is there that nobody as
   const args = qemuArguments(VM);
   assert.deepEqual(valuesOf(args, "-object"), ["memory-backend-memfd,id=ram,size=512M,share=on"]);
   assert.deepEqual(valuesOf(args, "-m"), ["512M"]);
-  assert.deepEqual(valuesOf(args, "-smp"), ["2"]);
+  assert.deepEqual(valuesOf(args, "-smp"), ["2,sockets=2,cores=1,threads=1,maxcpus=2"]);
   assert(args.includes("-nodefaults") && args.includes("-no-user-config") && args.includes("-no-reboot"));
+});
+
+test("a VM that may grow has room for it", () => {
+  const args = qemuArguments({ ...VM, largest: { cpus: 8, memoryMiB: 4096 } });
+  assert.deepEqual(valuesOf(args, "-smp"), ["2,sockets=8,cores=1,threads=1,maxcpus=8"]);
+  assert.deepEqual(valuesOf(args, "-m"), ["512M,slots=32,maxmem=4096M"]);
 });
 
 test("file systems with DAX are generic vhost-user devices", () => {

@@ -1,6 +1,12 @@
 import type { Accelerator } from "./accelerator.js";
 import { QMP_FD } from "./inherited-descriptors.js";
 
+/** How large a VM is. */
+export interface VmSize {
+  readonly cpus: number;
+  readonly memoryMiB: number;
+}
+
 /** A virtio-fs device: its back end and what the guest calls it. */
 export interface FileSystemDevice {
   /** QEMU's number of a connection to the back end. */
@@ -17,8 +23,9 @@ export interface FileSystemDevice {
 export interface VmDescription {
   readonly name: string;
   readonly accelerator: Accelerator;
-  readonly cpus: number;
-  readonly memoryMiB: number;
+  readonly size: VmSize;
+  /** What it can be made to while it runs. */
+  readonly largest: VmSize;
   /** Bootable image and its command line. */
   readonly kernel: string;
   readonly kernelParameters: readonly string[];
@@ -51,9 +58,17 @@ const CPU_MODELS: Readonly<Record<Accelerator, string>> = {
   tcg: ["max", ...SLOW_IN_EMULATION.map((feature) => `-${feature}`)].join(","),
 };
 
+/** How often memory can be plugged in. */
+const MEMORY_SLOTS = 32;
+
 /** QEMU's arguments for a VM. */
 export function qemuArguments(vm: VmDescription): string[] {
-  const memory = `memory-backend-memfd,id=ram,size=${vm.memoryMiB}M,share=on`;
+  const { size, largest } = vm;
+  const memory = `memory-backend-memfd,id=ram,size=${size.memoryMiB}M,share=on`;
+  // A processor to a socket, as Kata has it: a kernel that knows no hypervisor (TCG's it does not) refuses to plug one into a socket with others.
+  const sockets = `sockets=${largest.cpus},cores=1,threads=1,maxcpus=${largest.cpus}`;
+  const memoryRoom =
+    largest.memoryMiB > size.memoryMiB ? `,slots=${MEMORY_SLOTS},maxmem=${largest.memoryMiB}M` : "";
   return [
     ...["-name", escapeComma(vm.name)],
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
@@ -61,8 +76,8 @@ export function qemuArguments(vm: VmDescription): string[] {
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
     ...["-machine", `q35,accel=${vm.accelerator},memory-backend=ram`],
     ...["-cpu", CPU_MODELS[vm.accelerator]],
-    ...["-smp", `${vm.cpus}`],
-    ...["-m", `${vm.memoryMiB}M`],
+    ...["-smp", `${size.cpus},${sockets}`],
+    ...["-m", `${size.memoryMiB}M${memoryRoom}`],
     // vhost-user back ends read the guest's memory in place, hence shared.
     ...["-object", memory],
     ...(vm.firmware === "" ? [] : ["-bios", vm.firmware]),

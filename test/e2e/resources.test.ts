@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { createConnection } from "node:net";
 import { after, before, describe, it } from "node:test";
-import { processesOf } from "../../bench/memory.js";
+import { processesOf, type SandboxProcesses } from "../../bench/memory.js";
+import { directoryIn, mountedHierarchies } from "../../lib/cgroup/hierarchies.js";
+import { callUnary, createClient } from "../../lib/ttrpc/index.js";
+import { containerd } from "../../proto/index.js";
+import { socketPath } from "../../shim/address.js";
 import { Machine } from "./machine.js";
 
 /** A field of proc_pid_status(5), of the process or of one of its threads. */
@@ -23,16 +28,102 @@ function descriptorsOf(pid: number): { target: string; isWritable: boolean }[] {
   });
 }
 
+const MIB = 2 ** 20;
+const BASE_MIB = 512;
+const LIMIT_MIB = 96;
+const HIGHER_LIMIT_MIB = 600;
+/** What the kernel of a guest keeps for itself, and the records of memory that may still come. */
+const KERNEL_MIB = 128;
+/** Of x86. */
+const BLOCK_MIB = 128;
+
 describe("the resources of a sandbox", () => {
   let machine: Machine;
+  let processes: SandboxProcesses;
   let qemu: number;
 
   before(async () => {
-    machine = await Machine.start("1.7");
-    await machine.runDetached("r", ["/bin/busybox", "sleep", "600"]);
-    qemu = processesOf(machine.name("r")).qemu;
+    machine = await Machine.start("1.7", {
+      hypervisor: { cpus: 1, maxCpus: 2, memoryMiB: BASE_MIB, maxMemoryMiB: 4096 },
+    });
+    await machine.runDetached("r", ["/bin/busybox", "sleep", "600"], {
+      flags: ["--memory-limit", `${LIMIT_MIB * MIB}`],
+    });
+    processes = processesOf(machine.name("r"));
+    qemu = processes.qemu;
   });
   after(() => machine?.stop());
+
+  /** Memory of the guest in MiB, as its kernel counts it. */
+  async function guestMemoryMiB(): Promise<number> {
+    const { stdout } = await machine.exec("r", ["/bin/cat", "/proc/meminfo"]);
+    return Number(/^MemTotal: +(\d+) kB$/m.exec(stdout.toString())?.[1]) / 1024;
+  }
+
+  async function update(resources: object): Promise<void> {
+    const client = createClient(
+      createConnection(socketPath(machine.containerd.address, "default", machine.name("r"))),
+    );
+    const value = Buffer.from(JSON.stringify(resources));
+    await callUnary(
+      client,
+      "containerd.task.v2.Task",
+      "Update",
+      containerd.UpdateTaskRequest,
+      containerd.Empty,
+      {
+        id: machine.name("r"),
+        resources: { type_url: "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources", value },
+      },
+    );
+    client.close();
+  }
+
+  /** The cgroups of a process or thread, by hierarchy. */
+  function cgroupsOf(pid: number): string[] {
+    const procCgroup = readFileSync(`/proc/${pid}/cgroup`, "utf8");
+    return mountedHierarchies().map((hierarchy) =>
+      directoryIn(hierarchy, procCgroup).slice(hierarchy.mountPoint.length),
+    );
+  }
+
+  const vcpuThreads = () =>
+    readdirSync(`/proc/${qemu}/task`).filter((tid) =>
+      /^CPU \d+\//.test(readFileSync(`/proc/${qemu}/task/${tid}/comm`, "utf8")),
+    );
+
+  it("what runs the guest is in the sandbox's cgroup, the rest in the overhead's", () => {
+    const version = mountedHierarchies()[0]?.version;
+    const sandbox = `/default/kata_${machine.name("r")}`;
+    for (const process of [processes.shim, processes.daemon, ...(version === 1 ? [qemu] : [])]) {
+      for (const path of cgroupsOf(process)) assert.match(path, /^\/kata_overhead\//);
+    }
+    assert.equal(vcpuThreads().length, 1);
+    for (const tid of vcpuThreads()) {
+      assert.deepEqual(new Set(cgroupsOf(Number(tid))), new Set([sandbox]));
+    }
+  });
+
+  it("the VM has what its container may use on top of its own, and grows with an Update", async () => {
+    const before = await guestMemoryMiB();
+    const started = BASE_MIB + LIMIT_MIB;
+    assert.ok(before <= started && before > started - KERNEL_MIB, `${before} MiB`);
+
+    await update({ memory: { limit: HIGHER_LIMIT_MIB * MIB }, cpu: { quota: 50_000, period: 100_000 } });
+    const after = await guestMemoryMiB();
+    const more = Math.ceil((HIGHER_LIMIT_MIB - LIMIT_MIB) / BLOCK_MIB) * BLOCK_MIB;
+    assert.equal(Math.round(after - before), more);
+    // QEMU has the processor in any case; a kernel that knows no hypervisor may not take it.
+    assert.equal(vcpuThreads().length, 2);
+    const threadCgroups = vcpuThreads().map((tid) => cgroupsOf(Number(tid)));
+    assert.deepEqual(threadCgroups[1], threadCgroups[0]);
+
+    // New memory is of use: what is written there by the guest, through virtio-fs, arrives.
+    const script = `busybox dd if=/dev/zero of=/dev/shm/x bs=1M count=${BLOCK_MIB / 2} 2>/dev/null; md5sum < /dev/shm/x; cp /dev/shm/x /copy; md5sum < /copy`;
+    const { stdout, stderr } = await machine.exec("r", ["/bin/sh", "-c", script]);
+    const [first, second] = stdout.toString().trim().split("\n");
+    assert.ok(first !== undefined && first.length > 30 && first === second, stdout.toString() + stderr);
+  });
 
   it("QEMU is a user of its own without rights, behind a seccomp filter", () => {
     const [uid = "0", ...others] = statusField(qemu, "Uid").split("\t");
@@ -82,7 +173,13 @@ describe("the resources of a sandbox", () => {
   });
 
   it("nothing is left at its end", async () => {
+    const cgroups = [processes.shim, Number(vcpuThreads()[0])].flatMap((pid) => {
+      const procCgroup = readFileSync(`/proc/${pid}/cgroup`, "utf8");
+      return mountedHierarchies().map((hierarchy) => directoryIn(hierarchy, procCgroup));
+    });
+    assert.ok(cgroups.every(existsSync));
     await machine.remove("r");
     assert.deepEqual(await machine.leftovers(), []);
+    assert.deepEqual(cgroups.filter(existsSync), []);
   });
 });

@@ -1,0 +1,126 @@
+import { readFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { Cgroup, CgroupError, rememberPlace, removeCgroup, removeIfEmpty } from "../../lib/cgroup/cgroup.js";
+import { type Hierarchy, mountedHierarchies } from "../../lib/cgroup/hierarchies.js";
+import { writeFileAtomically } from "../address.js";
+import { ShimError, StatusCode } from "../error.js";
+import type { Logger } from "../log/logger.js";
+
+/** What serves sandboxes without belonging to what they are accounted for, as Kata's runtimes name it. */
+const OVERHEAD = "/kata_overhead";
+
+/** How long processes that were killed may take to be gone. */
+const REMOVE_LIMIT_MS = 2_000;
+
+export interface CgroupPlacement {
+  /** The sandbox's cgroup, from the root of each hierarchy. */
+  readonly path: string;
+  /** Of the sandbox among all of this host. */
+  readonly name: string;
+  /** True: the shim, QEMU and kata-fsd are all in the sandbox's cgroup. False: what runs the guest is, the rest in the overhead's. */
+  readonly sandboxOnly: boolean;
+  /** Where the directories are noted, for whoever cleans up. */
+  readonly record: string;
+}
+
+/**
+ * The control groups of a sandbox's processes on the host. What the shim starts is where the shim is; so the shim goes first, and the
+ * guest's part of it is moved on when it runs.
+ */
+export class HostCgroups {
+  private constructor(
+    private readonly sandbox: Cgroup,
+    private readonly overhead: Cgroup | undefined,
+    private readonly goBack: () => void,
+  ) {}
+
+  /**
+   * Makes the cgroups and moves this process.
+   *
+   * @returns undefined on a host whose cgroups cannot be changed, such as a container without the right to
+   * @throws ShimError
+   */
+  static enter(placement: CgroupPlacement, logger: Logger): HostCgroups | undefined {
+    const hierarchies = mountedHierarchies();
+    if (hierarchies.length === 0) {
+      logger.warn("no control groups are mounted: the sandbox is in none of its own");
+      return undefined;
+    }
+    try {
+      return HostCgroups.#enter(placement, hierarchies);
+    } catch (error) {
+      if (!(error instanceof CgroupError)) throw error;
+      if (error.code === "EROFS") {
+        logger.warn("control groups are read-only: the sandbox is in none of its own", {
+          error: error.message,
+        });
+        return undefined;
+      }
+      throw new ShimError(StatusCode.FAILED_PRECONDITION, `the sandbox's control group: ${error.message}`, {
+        cause: error,
+      });
+    }
+  }
+
+  static #enter({ path, name, sandboxOnly, record }: CgroupPlacement, hierarchies: readonly Hierarchy[]) {
+    const goBack = rememberPlace(hierarchies);
+    const directoriesOf = (cgroups: readonly (Cgroup | undefined)[]) =>
+      cgroups.flatMap((cgroup) => cgroup?.directories ?? []);
+    const made: Cgroup[] = [];
+    try {
+      const make = (cgroupPath: string) => {
+        const cgroup = Cgroup.create(hierarchies, cgroupPath);
+        made.push(cgroup);
+        return cgroup;
+      };
+      const sandbox = make(path);
+      const overhead = sandboxOnly ? undefined : make(`${OVERHEAD}/${name}`);
+      writeFileAtomically(record, directoriesOf([sandbox, overhead]).join("\n"));
+      (overhead ?? sandbox).addProcess(process.pid);
+      return new HostCgroups(sandbox, overhead, goBack);
+    } catch (error) {
+      goBack();
+      for (const directory of directoriesOf(made)) removeIfEmpty(directory);
+      throw error;
+    }
+  }
+
+  /**
+   * Moves what runs the guest to the sandbox's cgroup: the threads of its processors, or where threads cannot be told from their process,
+   * the process.
+   *
+   * @throws CgroupError
+   */
+  admitGuest(vmmPid: number, vcpuThreads: readonly number[]): void {
+    if (this.overhead === undefined) return;
+    if (this.sandbox.takesThreads) for (const tid of vcpuThreads) this.sandbox.addThread(tid);
+    else this.sandbox.addProcess(vmmPid);
+  }
+
+  /** Moves this process back to where it was, and removes the cgroups. @throws CgroupError when others are in them */
+  async leave(): Promise<void> {
+    this.goBack();
+    await removeAll([...this.sandbox.directories, ...(this.overhead?.directories ?? [])]);
+  }
+}
+
+/** Removes the cgroups that a sandbox left whose shim is gone. No record means that there are none. @throws CgroupError */
+export async function removeRecordedCgroups(record: string): Promise<void> {
+  let text: string;
+  try {
+    text = readFileSync(record, "utf8");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return;
+    throw error;
+  }
+  await removeAll(text.split("\n").filter((line) => line !== ""));
+}
+
+async function removeAll(directories: readonly string[]): Promise<void> {
+  await Promise.all(directories.map((directory) => removeCgroup(directory, REMOVE_LIMIT_MS)));
+  for (const directory of directories) {
+    const parent = dirname(directory);
+    // The last sandbox takes it along. Others may have theirs there, or be about to.
+    if (parent.endsWith(OVERHEAD)) removeIfEmpty(parent);
+  }
+}

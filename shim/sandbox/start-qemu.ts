@@ -1,0 +1,84 @@
+import { join } from "node:path";
+import type { Configuration } from "../../configs/index.js";
+import { messageOf, ShimError, StatusCode } from "../error.js";
+import type { Logger } from "../log/logger.js";
+import type { Accelerator } from "../vm/accelerator.js";
+import type { VmSize } from "../vm/description.js";
+import { InheritedDescriptors } from "../vm/inherited-descriptors.js";
+import { QemuError, QemuProcess } from "../vm/qemu-process.js";
+import { asUser, takeQemuUser } from "../vm/qemu-user.js";
+import { endingWithUs } from "./child.js";
+import { kernelParameters } from "./kernel-parameters.js";
+import { type SandboxLayout, STATE_DIRECTORY, Tags } from "./layout.js";
+import type { UndoStack } from "./undo-stack.js";
+
+/** Which user ids QEMU processes of this host have. */
+const USER_LOCKS = join(STATE_DIRECTORY, ".qemu-users");
+
+export interface QemuOptions {
+  readonly id: string;
+  readonly configuration: Configuration;
+  readonly accelerator: Accelerator;
+  readonly size: VmSize;
+  readonly largest: VmSize;
+  readonly layout: SandboxLayout;
+  readonly logger: Logger;
+}
+
+/**
+ * Starts a sandbox's QEMU, whose back ends must be listening.
+ *
+ * @throws ShimError
+ */
+export async function startQemu(options: QemuOptions, undo: UndoStack): Promise<QemuProcess> {
+  const { configuration, accelerator, layout, logger } = options;
+  const { hypervisor, daemon } = configuration;
+  const { kernel, firmware } = hypervisor;
+  const { dax } = daemon;
+  const user = takeUser(hypervisor, undo);
+  // A process that changes its user loses the signal of its parent's end: the change comes first.
+  const argv = [...(user === undefined ? [] : asUser(user, accelerator)), ...endingWithUs(hypervisor.argv)];
+  const inherited = new InheritedDescriptors();
+  try {
+    const qemu = await QemuProcess.start(
+      { argv, env: hypervisor.env },
+      {
+        name: options.id,
+        ...{ accelerator, size: options.size, largest: options.largest, kernel, firmware },
+        kernelParameters: kernelParameters(configuration, accelerator),
+        fileSystems: [
+          { socketFd: inherited.connect(layout.guestSocket), tag: Tags.guest, dax },
+          { socketFd: inherited.connect(layout.sharedSocket), tag: Tags.shared, dax },
+        ],
+        vsockSocketFd: inherited.connect(layout.vsockDeviceSocket),
+      },
+      inherited,
+      {
+        event: ({ name, data }) => logger.debug(`QEMU event ${name}`, { data: JSON.stringify(data) }),
+        consoleLine: (line) => logger.debug(`guest: ${line}`),
+      },
+    );
+    undo.add("QEMU", () => qemu.kill());
+    return qemu;
+  } catch (error) {
+    if (!(error instanceof QemuError)) throw error;
+    throw new ShimError(StatusCode.UNAVAILABLE, error.message, { cause: error });
+  } finally {
+    inherited.close();
+  }
+}
+
+/** Processes of one user may kill and trace each other: each QEMU has a user of its own. */
+function takeUser(
+  { firstUserId, userIdCount }: Configuration["hypervisor"],
+  undo: UndoStack,
+): number | undefined {
+  if (userIdCount === 0) return undefined;
+  try {
+    const { uid, release } = takeQemuUser({ first: firstUserId, count: userIdCount }, USER_LOCKS);
+    undo.add("QEMU's user", release);
+    return uid;
+  } catch (cause) {
+    throw new ShimError(StatusCode.RESOURCE_EXHAUSTED, messageOf(cause), { cause });
+  }
+}
