@@ -218,7 +218,6 @@ function makeDirectory(layout: SandboxLayout, undo: UndoStack): void {
   undo.add(layout.directory, () => removeDirectory(layout));
 }
 
-
 /** Resolves when QEMU or the daemon has ended, with what tells most: a daemon that ends in order does so because QEMU has. */
 async function firstLoss(qemu: QemuProcess, daemon: FsDaemon): Promise<Error> {
   const loss = await Promise.race([qemu.ended, daemon.ended]);
