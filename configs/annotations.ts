@@ -36,6 +36,9 @@ export const ANNOTATION_RULES: Readonly<Record<string, Rule>> = {
   },
   "hypervisor.path": { paths: "hypervisorPaths", set: (text) => ({ hypervisor: { argv: [text] } }) },
   "hypervisor.kernel": { paths: "kernelPaths", set: (text) => ({ hypervisor: { kernel: text } }) },
+  "hypervisor.image": { paths: "kernelPaths", set: (text) => ({ guest: { image: text } }) },
+  "hypervisor.initrd": { paths: "kernelPaths", set: (text) => ({ guest: { initrd: text } }) },
+  "hypervisor.default_max_vcpus": { set: (text) => ({ hypervisor: { maxCpus: numberIn(text) } }) },
   "hypervisor.firmware": { paths: "firmwarePaths", set: (text) => ({ hypervisor: { firmware: text } }) },
   "hypervisor.virtio_fs_daemon": { paths: "daemonPaths", set: (text) => ({ daemon: { path: text } }) },
   "runtime.create_container_timeout": {

@@ -51,8 +51,14 @@ export interface HypervisorConfiguration {
 }
 
 export interface GuestConfiguration {
-  /** The directory that is the guest's root file system. */
+  /** The directory that is the guest's root file system, unless it has an image or an initrd. */
   readonly root: string;
+  readonly image: string | undefined;
+  readonly imageDevice: "virtio-blk" | "pmem";
+  /** Of the image, from 1; 0: the image is a file system and has no partitions. */
+  readonly imagePartition: number;
+  readonly imageFileSystem: "ext4" | "xfs" | "erofs";
+  readonly initrd: string | undefined;
   readonly agentLogLevel: "info" | "trace" | "debug" | "warn" | "error";
 }
 
@@ -143,6 +149,11 @@ export const CONFIGURATION_FIELDS: { readonly [S in keyof Configuration]: Sectio
   },
   guest: {
     root: path("/opt/kata-fs/guest/root"),
+    image: optionalPath("/opt/kata/share/kata-containers/kata-containers.img"),
+    imageDevice: oneOf("virtio-blk", ["pmem"]),
+    imagePartition: wholeNumber(1, { from: 0, to: 128 }),
+    imageFileSystem: oneOf("ext4", ["xfs", "erofs"]),
+    initrd: optionalPath("/opt/kata/share/kata-containers/kata-containers-initrd.img"),
     agentLogLevel: oneOf("info", ["trace", "debug", "warn", "error"]),
   },
   daemon: {

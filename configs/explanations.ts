@@ -35,7 +35,15 @@ export const EXPLANATIONS: Explanations = {
   guest: {
     section: "What runs in the virtual machine besides the containers.",
     keys: {
-      root: "The directory that is every guest's root file system, shared read-only.",
+      root: "The directory that is every guest's root file system, shared read-only. Not used with an image or an initrd.",
+      image:
+        "A disk image to boot from in place of the directory, such as Kata's: docs/kata-guests.md. hypervisor.kernel must have built in what it needs to mount it.",
+      imageDevice: "How the guest gets the image. pmem: as memory that it maps, one copy for all guests.",
+      imagePartition:
+        "The partition with the root file system. 0: the image is one file system, without partitions.",
+      imageFileSystem: "The root file system's type.",
+      initrd:
+        "An initial ramdisk to boot from in place of the directory. With an image too, its init has to mount that.",
       agentLogLevel: "The agent logs to the guest's console.",
     },
   },

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
+import { EXPLANATIONS } from "../../configs/explanations.js";
 import { parseConfiguration } from "../../configs/index.js";
 import { UsageError } from "../command.js";
 import { configCommand } from "./command.js";
@@ -77,7 +78,7 @@ test("defaults: the commented file, or its facts as JSON", async () => {
   assert.equal(out, readFileSync(new URL("../../configs/config.yaml", import.meta.url), "utf8"));
   const keys = JSON.parse((await config("defaults", "--json")).out);
   assert.deepEqual(keys.hypervisor.memoryMiB, {
-    meaning: "Memory of a sandbox. The host gives it page by page as the guest touches it.",
+    meaning: EXPLANATIONS.hypervisor.keys.memoryMiB,
     type: "a whole number from 128 to 1048576",
     unit: "MiB",
     default: 1024,

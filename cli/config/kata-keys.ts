@@ -67,10 +67,14 @@ const HYPERVISOR: Readonly<Record<string, Rule>> = {
     ["virtio_fs_cache", "virtio_fs_inode_file_handles"],
     settled("kata-fsd decides for each export what the guest may keep: docs/caching.md"),
   ),
-  ...all(
-    ["image", "initrd", "rootfs_type", "vm_rootfs_driver", "disable_image_nvdimm", "guest_hook_path"],
-    none("the guest's root is a directory: guest.root"),
-  ),
+  image: to("guest", "image"),
+  initrd: to("guest", "initrd"),
+  rootfs_type: to("guest", "imageFileSystem"),
+  vm_rootfs_driver: taken((value) => [
+    ["guest", "imageDevice", value === "virtio-pmem" ? "pmem" : "virtio-blk"],
+  ]),
+  disable_image_nvdimm: taken((value) => [["guest", "imageDevice", value === true ? "virtio-blk" : "pmem"]]),
+  ...all(["guest_hook_path"], none("hooks are not run in the guest")),
   ...all(
     [
       "block_device_driver",
@@ -90,17 +94,13 @@ const HYPERVISOR: Readonly<Record<string, Rule>> = {
     ],
     settled("there are no block devices: root file systems and volumes are shared"),
   ),
+  default_maxvcpus: taken((value) =>
+    typeof value === "number" && value > 0 ? [["hypervisor", "maxCpus", value]] : [],
+  ),
+  default_maxmemory: to("hypervisor", "maxMemoryMiB"),
   ...all(
-    [
-      "default_maxvcpus",
-      "default_maxmemory",
-      "memory_slots",
-      "memory_offset",
-      "enable_virtio_mem",
-      "default_bridges",
-      "reclaim_guest_freed_memory",
-    ],
-    none("memory and processors are given at boot"),
+    ["memory_slots", "memory_offset", "enable_virtio_mem", "default_bridges", "reclaim_guest_freed_memory"],
+    none("memory is plugged in as modules, and never taken back"),
   ),
   ...all(
     [
@@ -244,15 +244,11 @@ const RUNTIME: Readonly<Record<string, Rule>> = {
   ),
   ...all(["vfio_mode"], none("there is no device passthrough")),
   ...all(
-    [
-      "static_sandbox_resource_mgmt",
-      "sandbox_cgroup_only",
-      "enable_vcpus_pinning",
-      "overhead_vcpus",
-      "overhead_memory",
-    ],
-    none("a sandbox has the size that section hypervisor says"),
+    ["enable_vcpus_pinning", "overhead_vcpus", "overhead_memory"],
+    none("what a VM has of its own is hypervisor.cpus and memoryMiB; processors are not pinned"),
   ),
+  static_sandbox_resource_mgmt: taken((value) => [["hypervisor", "hotPlug", value !== true]]),
+  sandbox_cgroup_only: to("runtime", "sandboxCgroupOnly"),
   ...all(
     ["sandbox_bind_mounts"],
     none("the guest sees its own root and the containers' files, nothing else"),

@@ -20,6 +20,7 @@ import { sandboxConfiguration } from "./configuration.js";
 import { FsDaemon } from "./daemon.js";
 import { ElasticVm } from "./elastic-vm.js";
 import { connectAgent } from "./guest-boot.js";
+import { isDirectoryGuest } from "./guest-os.js";
 import { HostCgroups } from "./host-cgroups.js";
 import { HostEvents } from "./host-events.js";
 import { KataSandbox } from "./kata-sandbox.js";
@@ -76,7 +77,10 @@ async function bringUp(
   const { hypervisor, guest, daemon: daemonConfiguration, runtime } = configuration;
   const accelerator = chosenAccelerator(hypervisor.accelerator);
   requireReadable(hypervisor.kernel, "hypervisor.kernel: a bootable kernel image");
-  requireReadable(guest.root, "guest.root: the guest's root directory");
+  const guestRoot = isDirectoryGuest(guest) ? guest.root : undefined;
+  if (guestRoot !== undefined) requireReadable(guestRoot, "guest.root: the guest's root directory");
+  if (guest.image !== undefined) requireReadable(guest.image, "guest.image: a disk image");
+  if (guest.initrd !== undefined) requireReadable(guest.initrd, "guest.initrd: an initial ramdisk");
   await checkQemu(hypervisor, daemonConfiguration.dax);
   makeDirectory(layout, undo);
   const config = readConfig(bundle);
@@ -92,7 +96,7 @@ async function bringUp(
   undo.add("the vsock device's UNIX socket", () => bridge.close());
 
   const [daemon, daemonMs] = await timed(() =>
-    FsDaemon.start(daemonConfiguration, guest.root, layout, broker, logger),
+    FsDaemon.start(daemonConfiguration, guestRoot, layout, broker, logger),
   );
   undo.add("kata-fsd", () => daemon.stop());
   recordProcesses(layout.processes, [daemon.pid]);

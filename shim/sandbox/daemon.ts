@@ -17,11 +17,10 @@ const STDERR_LINES_TOLD = 3;
 
 /** Printed for each device when its socket can be connected to. */
 const READY = /Waiting for vhost-user socket connection/;
-const DEVICES = 2;
 /** The daemon's side of the socket to the {@link OverlayBroker}: the first descriptor behind stderr. */
 const BROKER_FD = 3;
 
-/** kata-fsd, serving the guest's root and the sandbox's share. */
+/** kata-fsd, serving the sandbox's share, and the guest's root where that is a directory. */
 export class FsDaemon {
   /** Resolves when the daemon has ended, with what it said last. */
   readonly ended: Promise<ShimError>;
@@ -38,13 +37,14 @@ export class FsDaemon {
   }
 
   /**
-   * Starts the daemon and waits until it listens on both sockets.
+   * Starts the daemon and waits until it listens for each of its devices.
    *
+   * @param guestRoot the directory that is the guest's root; undefined for a guest that has it elsewhere
    * @throws ShimError UNAVAILABLE when it cannot be started, ends, or does not listen in time
    */
   static async start(
     configuration: DaemonConfiguration,
-    guestRoot: string,
+    guestRoot: string | undefined,
     layout: SandboxLayout,
     broker: OverlayBroker,
     logger: Logger,
@@ -55,7 +55,7 @@ export class FsDaemon {
     const brokerSocket = child.stdio[BROKER_FD];
     if (brokerSocket instanceof Duplex) broker.serve(brokerSocket);
     const stderr = new TailBuffer(STDERR_BYTES);
-    const ready = untilReady(child, stderr, logger);
+    const ready = untilReady(child, guestRoot === undefined ? 1 : 2, stderr, logger);
     const { pid } = child;
     if (pid === undefined) {
       await ready;
@@ -133,16 +133,20 @@ const EXPORTS = [
 /** kata-fsd's arguments: see fsd/options/. */
 export function daemonArguments(
   { dax, daxWindowMiB, guestDaxWindowMiB, daxThresholdKiB }: DaemonConfiguration,
-  guestRoot: string,
+  guestRoot: string | undefined,
   layout: SandboxLayout,
 ): string[] {
   const window = (sizeMiB: number) => ["--dax-window", `${sizeMiB}M`];
   return [
     ...["--metrics-socket", layout.metricsSocket, "--events-socket", layout.eventsSocket],
-    ...["--socket-path", layout.guestSocket, "--shared-dir", guestRoot, "--tag", Tags.guest],
-    ...["--readonly", "--cache", "always", "--xattr"],
-    ...(dax ? ["--dax", "always", ...window(guestDaxWindowMiB)] : []),
-    "--device",
+    ...(guestRoot === undefined
+      ? []
+      : [
+          ...["--socket-path", layout.guestSocket, "--shared-dir", guestRoot, "--tag", Tags.guest],
+          ...["--readonly", "--cache", "always", "--xattr"],
+          ...(dax ? ["--dax", "always", ...window(guestDaxWindowMiB)] : []),
+          "--device",
+        ]),
     ...["--socket-path", layout.sharedSocket, "--shared-dir", layout.shared, "--tag", Tags.shared],
     ...["--killpriv-v2", "--posix-acl=auto", "--overlay-broker-fd", `${BROKER_FD}`],
     // One file system to the guest: a replayed rename must not cross a boundary between two (see agent/replay/).
@@ -153,7 +157,12 @@ export function daemonArguments(
 }
 
 /** Resolves when all devices listen; rejects when the process cannot be started. Logs what the daemon says. */
-function untilReady(child: ChildProcess, stderr: TailBuffer, logger: Logger): Promise<undefined> {
+function untilReady(
+  child: ChildProcess,
+  devices: number,
+  stderr: TailBuffer,
+  logger: Logger,
+): Promise<undefined> {
   return new Promise((resolve, reject) => {
     child.once("error", (cause) =>
       reject(
@@ -165,7 +174,7 @@ function untilReady(child: ChildProcess, stderr: TailBuffer, logger: Logger): Pr
     createInterface({ input: child.stderr }).on("line", (line) => {
       stderr.append(Buffer.from(`${line}\n`));
       logger.debug(line);
-      if (READY.test(line) && ++listening === DEVICES) resolve(undefined);
+      if (READY.test(line) && ++listening === devices) resolve(undefined);
     });
   });
 }

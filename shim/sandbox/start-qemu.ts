@@ -8,6 +8,7 @@ import { InheritedDescriptors } from "../vm/inherited-descriptors.js";
 import { QemuError, QemuProcess } from "../vm/qemu-process.js";
 import { asUser, takeQemuUser } from "../vm/qemu-user.js";
 import { endingWithUs } from "./child.js";
+import { imageOf, isDirectoryGuest } from "./guest-os.js";
 import { kernelParameters } from "./kernel-parameters.js";
 import { type SandboxLayout, STATE_DIRECTORY, Tags } from "./layout.js";
 import type { UndoStack } from "./undo-stack.js";
@@ -32,7 +33,7 @@ export interface QemuOptions {
  */
 export async function startQemu(options: QemuOptions, undo: UndoStack): Promise<QemuProcess> {
   const { configuration, accelerator, layout, logger } = options;
-  const { hypervisor, daemon } = configuration;
+  const { hypervisor, guest, daemon } = configuration;
   const { kernel, firmware } = hypervisor;
   const { dax } = daemon;
   const user = takeUser(hypervisor, undo);
@@ -46,8 +47,12 @@ export async function startQemu(options: QemuOptions, undo: UndoStack): Promise<
         name: options.id,
         ...{ accelerator, size: options.size, largest: options.largest, kernel, firmware },
         kernelParameters: kernelParameters(configuration, accelerator),
+        initrd: guest.initrd,
+        image: imageOf(guest, inherited),
         fileSystems: [
-          { socketFd: inherited.connect(layout.guestSocket), tag: Tags.guest, dax },
+          ...(isDirectoryGuest(guest)
+            ? [{ socketFd: inherited.connect(layout.guestSocket), tag: Tags.guest, dax }]
+            : []),
           { socketFd: inherited.connect(layout.sharedSocket), tag: Tags.shared, dax },
         ],
         vsockSocketFd: inherited.connect(layout.vsockDeviceSocket),

@@ -62,6 +62,28 @@ test("back ends are connections that QEMU inherits, not paths", () => {
   ]);
 });
 
+test("an image is a disk by an open file, or persistent memory, and only read", () => {
+  const disk = qemuArguments({ ...VM, image: { device: "virtio-blk", fd: 7 } });
+  assert.deepEqual(valuesOf(disk, "-add-fd"), ["fd=7,set=1"]);
+  assert.match(valuesOf(disk, "-blockdev")[0] ?? "", /filename=\/dev\/fdset\/1,read-only=on/);
+  assert(valuesOf(disk, "-device").includes("virtio-blk-pci,drive=image"));
+
+  const sizeBytes = 256 * 2 ** 20;
+  const pmem = qemuArguments({ ...VM, image: { device: "pmem", path: "/k/kata,1.img", sizeBytes } });
+  assert(
+    valuesOf(pmem, "-object").includes(
+      `memory-backend-file,id=image,mem-path=/k/kata,,1.img,size=${sizeBytes},share=on,readonly=on`,
+    ),
+  );
+  assert.deepEqual(valuesOf(pmem, "-m"), ["512M,slots=32,maxmem=768M"]);
+  assert.match(valuesOf(pmem, "-machine")[0] ?? "", /,nvdimm=on$/);
+});
+
+test("an initrd is loaded with the kernel", () => {
+  assert.deepEqual(valuesOf(qemuArguments({ ...VM, initrd: "/k/initrd" }), "-initrd"), ["/k/initrd"]);
+  assert.equal(qemuArguments(VM).includes("-initrd"), false);
+});
+
 test("a comma in a value is no end of it", () => {
   const args = qemuArguments({ ...VM, name: "a,b" });
   assert.deepEqual(valuesOf(args, "-name"), ["a,,b"]);

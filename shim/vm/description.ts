@@ -19,6 +19,11 @@ export interface FileSystemDevice {
   readonly dax: boolean;
 }
 
+/** A disk image with the guest's root file system, which QEMU only reads. */
+export type GuestImage =
+  | { readonly device: "virtio-blk" /** QEMU's number of the open file. */; readonly fd: number }
+  | { readonly device: "pmem"; readonly path: string; readonly sizeBytes: number };
+
 /** Everything about a VM that QEMU is told. */
 export interface VmDescription {
   readonly name: string;
@@ -29,6 +34,8 @@ export interface VmDescription {
   /** Bootable image and its command line. */
   readonly kernel: string;
   readonly kernelParameters: readonly string[];
+  readonly initrd?: string | undefined;
+  readonly image?: GuestImage | undefined;
   /** For -bios; empty for QEMU's own choice. */
   readonly firmware: string;
   readonly fileSystems: readonly FileSystemDevice[];
@@ -67,14 +74,16 @@ export function qemuArguments(vm: VmDescription): string[] {
   const memory = `memory-backend-memfd,id=ram,size=${size.memoryMiB}M,share=on`;
   // A processor to a socket, as Kata has it: a kernel that knows no hypervisor (TCG's it does not) refuses to plug one into a socket with others.
   const sockets = `sockets=${largest.cpus},cores=1,threads=1,maxcpus=${largest.cpus}`;
-  const memoryRoom =
-    largest.memoryMiB > size.memoryMiB ? `,slots=${MEMORY_SLOTS},maxmem=${largest.memoryMiB}M` : "";
+  // Persistent memory has its place among the memory that can be plugged in.
+  const imageMiB = vm.image?.device === "pmem" ? Math.ceil(vm.image.sizeBytes / 2 ** 20) : 0;
+  const maxMiB = largest.memoryMiB + imageMiB;
+  const memoryRoom = maxMiB > size.memoryMiB ? `,slots=${MEMORY_SLOTS},maxmem=${maxMiB}M` : "";
   return [
     ...["-name", escapeComma(vm.name)],
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
     // Nothing of what a VM of ours does needs another program or other privileges than QEMU started with.
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
-    ...["-machine", `q35,accel=${vm.accelerator},memory-backend=ram`],
+    ...["-machine", `q35,accel=${vm.accelerator},memory-backend=ram${imageMiB > 0 ? ",nvdimm=on" : ""}`],
     ...["-cpu", CPU_MODELS[vm.accelerator]],
     ...["-smp", `${size.cpus},${sockets}`],
     ...["-m", `${size.memoryMiB}M${memoryRoom}`],
@@ -82,11 +91,29 @@ export function qemuArguments(vm: VmDescription): string[] {
     ...["-object", memory],
     ...(vm.firmware === "" ? [] : ["-bios", vm.firmware]),
     ...["-kernel", vm.kernel, "-append", vm.kernelParameters.join(" ")],
+    ...(vm.initrd === undefined ? [] : ["-initrd", vm.initrd]),
+    ...(vm.image === undefined ? [] : imageArguments(vm.image)),
     ...["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"],
     ...["-chardev", `socket,id=qmp,fd=${QMP_FD}`, "-qmp", "chardev:qmp"],
     ...vm.fileSystems.flatMap(fileSystemArguments),
     ...["-chardev", `socket,id=vsock,fd=${vm.vsockSocketFd}`],
     ...["-device", "vhost-user-vsock-pci,chardev=vsock"],
+  ];
+}
+
+function imageArguments(image: GuestImage): string[] {
+  if (image.device === "virtio-blk") {
+    const file = "driver=file,node-name=image,filename=/dev/fdset/1,read-only=on,locking=off";
+    return [
+      ...["-add-fd", `fd=${image.fd},set=1`],
+      ...["-blockdev", file, "-device", "virtio-blk-pci,drive=image"],
+    ];
+  }
+  const { path, sizeBytes } = image;
+  const file = `mem-path=${escapeComma(path)},size=${sizeBytes},share=on,readonly=on`;
+  return [
+    ...["-object", `memory-backend-file,id=image,${file}`],
+    ...["-device", "nvdimm,id=nv0,memdev=image,unarmed=on"],
   ];
 }
 

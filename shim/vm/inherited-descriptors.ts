@@ -1,3 +1,4 @@
+import { openSync } from "node:fs";
 import { close } from "../../lib/sys/file.js";
 import { connectUnix } from "../../lib/sys/unix-socket.js";
 
@@ -14,6 +15,11 @@ export class InheritedDescriptors {
   /** A connection to a socket. @returns its number in QEMU @throws SysError */
   connect(socketPath: string): number {
     return QMP_FD + this.#fds.push(connectUnix(socketPath));
+  }
+
+  /** A file, for reading. @returns its number in QEMU @throws SysError */
+  open(path: string): number {
+    return QMP_FD + this.#fds.push(openSync(path, "r"));
   }
 
   /** The descriptors by the numbers of this process. */
