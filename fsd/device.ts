@@ -85,6 +85,11 @@ export class FsDevice implements VhostUserEvents {
     return false;
   }
 
+  /** Whether other threads work on requests of the guest. */
+  get hasCallsRunning(): boolean {
+    return !this.#isClosed && this.#server.hasCallsRunning;
+  }
+
   /** The driver has signalled a queue. */
   kicked(index: number): void {
     const kickFd = this.backend.queues.kickFd(index);

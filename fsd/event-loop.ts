@@ -115,6 +115,8 @@ export class EventLoop {
     const start = process.hrtime.bigint();
     do {
       for (const { device } of this.#slots) if (device?.hasWork === true) return true;
+      // Their end is seen by poll(2) alone; and they want the processor.
+      if (this.#slots.some(({ device }) => device?.hasCallsRunning === true)) return false;
     } while (process.hrtime.bigint() - start < SPIN_NS);
     return false;
   }

@@ -43,6 +43,8 @@ export interface FuseServer extends RequestHandler {
   readonly waiting: number;
   /** Tries those again, and answers those that need not wait any more. */
   serveWaiting(queues: KeptQueues): void;
+  /** Whether other threads work on requests of the guest. */
+  readonly hasCallsRunning: boolean;
   /** Whether a request can be answered whose system call was made on another thread. */
   hasDone(queues: KeptQueues): boolean;
   /** Answers those. */

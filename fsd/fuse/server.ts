@@ -131,6 +131,10 @@ class FuseServerImpl implements FuseServer {
     this.#fs.longCalls.keep(this.#request, queueIndex, head, changes);
   }
 
+  get hasCallsRunning(): boolean {
+    return this.#fs.longCalls.areRunning;
+  }
+
   hasDone(queues: KeptQueues): boolean {
     return this.#fs.longCalls.hasDone(queues.isRunning);
   }

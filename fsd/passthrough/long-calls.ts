@@ -85,6 +85,11 @@ export class LongCalls {
     this.#startWaiting();
   }
 
+  /** Whether a call runs whose request is to be answered. */
+  get areRunning(): boolean {
+    return this.#running > 0 && this.#kept.some(({ state }) => state === "running");
+  }
+
   get usesGuestMemory(): boolean {
     return this.#usingMemory > 0;
   }
