@@ -13,7 +13,7 @@ import { makeFixedTree } from "./suite/fixed-tree.js";
 import { type Outcome, parse } from "./suite/report.js";
 
 export const kataFsd = join(project, "dist/bin/kata-fsd");
-const TIME_LIMIT_MS = 150_000;
+const TIME_LIMIT_MS = 240_000;
 const MEMORY_MIB = 1024;
 /** Where in the shared directory the small file system is. */
 const SMALL = "small";

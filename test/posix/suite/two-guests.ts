@@ -29,7 +29,10 @@ import { outcomeOf } from "./run.js";
 
 /** Words on the command line: which of two guests this one is. */
 export const GUESTS = ["--one-guest", "--other-guest"] as const;
+/** In the last directory, tells that the other guest can end. */
+export const HELD = "held";
 const LINES = 100;
+const LONG_MS = 1e9;
 const POLL_MS = 20;
 
 /** Each guest's part of a statement, in a directory that both have. They take turns by making files. */
@@ -141,6 +144,23 @@ const STATEMENTS: Readonly<Record<string, Parts>> = {
       endTurn(`${dir}/appended`);
       await turn(`${dir}/end`);
     },
+  },
+  "what a guest had locked is free when it is gone": {
+    one: async (dir) => {
+      await turn(`${dir}/${HELD}`);
+      await withFile(dir, (fd) => {
+        flock(fd, LOCK_EX);
+        lock(fd, F_SETLKW, F_WRLCK, 0, 0);
+      });
+    },
+    other: (dir) =>
+      withFile(dir, async (fd) => {
+        flock(fd, LOCK_EX);
+        lock(fd, F_SETLK, F_WRLCK, 0, 0);
+        endTurn(`${dir}/${HELD}`);
+        // Until the guest ends.
+        await delay(LONG_MS);
+      }),
   },
 };
 
