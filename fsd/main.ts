@@ -12,6 +12,7 @@ import { OptionsError } from "./options/error.js";
 import { type FsdAction, type FsdOptions, parseOptions } from "./options/parse.js";
 import { usage } from "./options/usage.js";
 import { enterSandbox } from "./sandbox/sandbox.js";
+import { restartWithoutIoUring } from "./sandbox/without-io-uring.js";
 import { VERSION } from "./version.js";
 
 /** What libvirt wants to know of a back end (docs/interop/vhost-user.json of QEMU): that it takes options one by one, not by -o. */
@@ -43,6 +44,9 @@ async function main(argv: readonly string[]): Promise<number> {
   if (action === "help") return show(usage());
   if (action === "version") return show(`kata-fsd ${VERSION}\n`);
   if (action === "capabilities") return show(CAPABILITIES);
+
+  const { [SOCKETS_VARIABLE]: listFd } = process.env;
+  if (action.sandbox.seccomp !== "none") restartWithoutIoUring(listFd === undefined ? [] : [Number(listFd)]);
 
   const log = createLog(action.logLevel, action.syslog ? SYSLOG_PATH : undefined);
   const sockets: ListeningSocket[] = [];

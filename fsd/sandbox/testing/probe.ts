@@ -2,6 +2,7 @@ import { writeSync } from "node:fs";
 import { type SyscallName, syscallNames } from "../../../lib/sys/syscall-number.js";
 import { parseOptions } from "../../options/parse.js";
 import { enterSandbox } from "../sandbox.js";
+import { restartWithoutIoUring } from "../without-io-uring.js";
 import { call, type Outside, tryAll } from "./attempts.js";
 
 /*
@@ -22,6 +23,7 @@ const {
 function main(): void {
   const options = parseOptions(process.argv.slice(2));
   if (typeof options === "string") throw new Error(`not for ${options}`);
+  if (!isControl && options.sandbox.seccomp !== "none") restartWithoutIoUring([]);
   const directories = options.devices.map(({ sharedDir: path, readOnly }) => ({ path, readOnly }));
   const paths = isControl ? directories.map(({ path }) => path) : enterSandbox(options.sandbox, directories);
 
