@@ -25,4 +25,6 @@ export const GUEST_MODULES = {
   fileSystems: ["overlay"],
   /** Loaded by the agent when a sandbox asks for what they do. */
   onDemand: ["virtio_net", "virtio_rng"],
+  /** For an initrd, where a guest's root is on a disk. */
+  disks: ["virtio_blk"],
 } as const;

@@ -37,3 +37,15 @@ for (const [what, thrown, code, message] of [
 test("a message becomes one line", () => {
   assert.equal(messageOf(new Error("a\n  b\n")), "a; b");
 });
+
+test("the agent's call stack stays in the log", () => {
+  const found = new TtrpcError(
+    StatusCode.INTERNAL,
+    "the file /x was not found\n\nStack backtrace:\n   0: <unknown>\n   1: <unknown>",
+  );
+  assert.equal(toStatus(found).rawMessage, "the file /x was not found");
+  assert.equal(
+    toStatus(new TtrpcError(StatusCode.INTERNAL, "no Stack backtrace: here")).rawMessage,
+    "no Stack backtrace: here",
+  );
+});

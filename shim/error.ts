@@ -34,9 +34,14 @@ export function toStatus(thrown: unknown): TtrpcError {
   }
   if (thrown instanceof TtrpcError) {
     const code = PASSED_ON.has(thrown.code) ? thrown.code : StatusCode.UNKNOWN;
-    return new TtrpcError(code, thrown.rawMessage, [], { cause: thrown });
+    return new TtrpcError(code, withoutBacktrace(thrown.rawMessage), [], { cause: thrown });
   }
   return new TtrpcError(StatusCode.UNKNOWN, messageOf(thrown), [], { cause: thrown });
+}
+
+/** Kata's agent has its call stack behind the reason, which tells a caller nothing. */
+function withoutBacktrace(message: string): string {
+  return message.replace(/\s*\bStack backtrace:\n.*$/s, "");
 }
 
 /** The message of anything that was thrown, on one line. */

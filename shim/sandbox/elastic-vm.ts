@@ -1,15 +1,14 @@
 import { messageOf } from "../error.js";
 import type { Logger } from "../log/logger.js";
 import type { VmSize } from "../vm/description.js";
-import { plugCpus, plugMemory } from "../vm/hotplug.js";
-import type { QmpClient } from "../vm/qmp.js";
+import { type Monitor, plugCpus, plugMemory } from "../vm/hotplug.js";
 import type { AgentClient } from "./agent-client.js";
 import type { ResourceLimits } from "./oci/resource-limits.js";
 import { vmSize } from "./vm-size.js";
 
 export interface ElasticVmOptions {
-  readonly qmp: QmpClient;
-  readonly agent: AgentClient;
+  readonly qmp: Monitor;
+  readonly agent: Pick<AgentClient, "onlineCpus" | "onlineMemory" | "memoryHotplug" | "probeMemory">;
   /** Of a VM without containers. */
   readonly base: VmSize;
   readonly largest: VmSize;

@@ -1,5 +1,8 @@
 import { type QmpClient, QmpError } from "./qmp.js";
 
+/** What is needed of a monitor. */
+export type Monitor = Pick<QmpClient, "execute">;
+
 /** A processor that a VM may have: an entry of query-hotpluggable-cpus. */
 interface CpuSlot {
   readonly driver: string;
@@ -13,7 +16,7 @@ export interface PluggedMemory {
 }
 
 /** @returns the host's threads that run the guest's processors @throws QmpError */
-export async function vcpuThreads(qmp: QmpClient): Promise<number[]> {
+export async function vcpuThreads(qmp: Monitor): Promise<number[]> {
   return records(await qmp.execute("query-cpus-fast")).map((cpu) => Number(cpu["thread-id"]));
 }
 
@@ -22,7 +25,7 @@ export async function vcpuThreads(qmp: QmpClient): Promise<number[]> {
  *
  * @throws QmpError when the VM cannot have as many, or QEMU refuses one
  */
-export async function plugCpus(qmp: QmpClient, count: number): Promise<void> {
+export async function plugCpus(qmp: Monitor, count: number): Promise<void> {
   const slots = records(await qmp.execute("query-hotpluggable-cpus"));
   // Those that are there have a path. QEMU lists the last one first.
   const free = slots
@@ -42,7 +45,7 @@ export async function plugCpus(qmp: QmpClient, count: number): Promise<void> {
  * @param sizeMiB a multiple of the blocks that the guest can bring online
  * @throws QmpError when the VM has no place left for a module, or for so much
  */
-export async function plugMemory(qmp: QmpClient, sizeMiB: number): Promise<PluggedMemory> {
+export async function plugMemory(qmp: Monitor, sizeMiB: number): Promise<PluggedMemory> {
   const slot = (await memoryModules(qmp)).length;
   const memory = `mem${slot}`;
   const module = `dimm${slot}`;
@@ -62,7 +65,7 @@ export async function plugMemory(qmp: QmpClient, sizeMiB: number): Promise<Plugg
   return { address: Number(plugged["addr"]), sizeBytes };
 }
 
-async function memoryModules(qmp: QmpClient): Promise<Record<string, unknown>[]> {
+async function memoryModules(qmp: Monitor): Promise<Record<string, unknown>[]> {
   return records(await qmp.execute("query-memory-devices")).flatMap(({ data }) =>
     isRecord(data) ? [data] : [],
   );
