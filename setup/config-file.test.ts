@@ -23,7 +23,7 @@ test("set-up's configuration has this machine's places, the defaults, and the co
   assert.equal(hypervisor.kernel, TOOLCHAIN.kernel);
   assert.equal(guest.root, TOOLCHAIN.guestRoot);
   assert.equal(daemon.dax, true);
-  assert.match(yaml, /# Memory of a sandbox\./);
+  assert.match(yaml, /# Memory of a sandbox,/);
 });
 
 test("overrides replace single keys, the last one wins", () => {
