@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -18,6 +19,10 @@ import { type GuestOptions, runGuest } from "../guest/run-guest.js";
 const PAUSES = 3;
 const PAUSE_MS = 300;
 const LIMIT_MS = 60_000;
+const MAPPED_BYTES = 4 << 20;
+const RANGE_SHIFT = 21;
+/** Longer than QEMU takes to be paused and to go on. */
+const GUEST_WAITS_S = 6;
 
 /** What the guest keeps over the pauses: an open file, one that it appends to all the time, a working directory. */
 const SCRIPT = `
@@ -120,3 +125,59 @@ test("so does a machine of QEMU 7.2", async (t) => {
   // See stand-alone.test.ts.
   await pauseAndGoOn(t, qemu, plainDevice, [], { cpu: "max,-cx16" });
 });
+
+test("what is mapped into the guest stays mapped, and more can be", async (t) => {
+  const { qemu, kernel, guestRoot: tools } = await toolchain();
+  const base = await mkdtemp(join(tmpdir(), "kata-fsd-pause-"));
+  t.after(() => rm(base, { recursive: true, force: true }));
+  const shared = join(base, "shared");
+  const [socket, monitor, metrics] = ["fs", "qmp", "metrics"].map((name) => join(base, `${name}.sock`));
+  assert.ok(socket && monitor && metrics);
+  await mkdir(shared);
+  const contents = ["first", "second"].map((name) => ({ name, content: randomBytes(MAPPED_BYTES) }));
+  for (const { name, content } of contents) await writeFile(join(shared, name), content);
+  const program = join(project, "dist/bin/kata-fsd");
+  const daemon = await FileSystemDaemon.start([
+    ...[program, "--socket-path", socket, "--shared-dir", shared, "--metrics-socket", metrics],
+    ...["--tag", "data", "--readonly", "--cache", "always", "--dax", "always"],
+  ]);
+  t.after(() => daemon.kill());
+  const script = `
+    mount -t virtiofs -o dax=always,ro data /mnt
+    md5sum </mnt/first
+    sleep ${GUEST_WAITS_S}
+    md5sum </mnt/first
+    md5sum </mnt/second
+  `;
+  const guest = runGuest({
+    ...{ qemu, kernel, tools, script },
+    devices: [...daxDevice(socket, "data"), "-qmp", `unix:${monitor},server=on,wait=off`],
+  });
+  const paused = (async () => {
+    const ranges = MAPPED_BYTES >> RANGE_SHIFT;
+    const deadline = performance.now() + LIMIT_MS;
+    while ((await liveRanges(metrics)) < ranges) {
+      assert.ok(performance.now() < deadline, "nothing is mapped");
+      await delay(50);
+    }
+    const stream = connect(monitor);
+    await once(stream, "connect");
+    const qmp = await QmpClient.connect(stream, () => {});
+    await qmp.execute("stop");
+    await delay(PAUSE_MS);
+    assert.equal(await liveRanges(metrics), ranges);
+    await qmp.execute("cont");
+    qmp.close();
+  })();
+  const [outcome] = await Promise.all([guest, paused]);
+  assert.equal(outcome.status, 0, `${outcome.output}${outcome.console}`);
+  const [first, second] = contents.map(({ content }) => createHash("md5").update(content).digest("hex"));
+  assert.equal(outcome.output, [first, first, second].map((sum) => `${sum}  -\n`).join(""));
+  assert.equal(await daemon.ended(), 0, daemon.lines.join("\n"));
+});
+
+async function liveRanges(metrics: string): Promise<number> {
+  const chunks: string[] = [];
+  for await (const chunk of connect(metrics).setEncoding("utf8")) chunks.push(chunk);
+  return JSON.parse(chunks.join("")).devices[0]?.dax.liveRanges ?? 0;
+}
