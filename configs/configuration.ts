@@ -122,6 +122,10 @@ export interface TimeLimits {
   readonly unreadOutputSeconds: number;
   /** For containerd to take an event. */
   readonly eventSeconds: number;
+  /** Until a logging binary takes output. */
+  readonly loggerStartSeconds: number;
+  /** Until a logging binary has ended, once it has been given everything. */
+  readonly loggerEndSeconds: number;
   /** For the last events and connections at the shim's end. */
   readonly shutdownSeconds: number;
 }
@@ -189,6 +193,8 @@ export const CONFIGURATION_FIELDS: { readonly [S in keyof Configuration]: Sectio
     outputIdleSeconds: seconds(3, { from: 0.5, to: 600 }),
     unreadOutputSeconds: seconds(60, { from: 0.5, to: 86_400 }),
     eventSeconds: seconds(5, { from: 0.1, to: 600 }),
+    loggerStartSeconds: seconds(10, { from: 0.1, to: 600 }),
+    loggerEndSeconds: seconds(12, { from: 0.1, to: 600 }),
     shutdownSeconds: seconds(1, { from: 0, to: 3 }),
   },
 };

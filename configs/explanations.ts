@@ -101,6 +101,9 @@ export const EXPLANATIONS: Explanations = {
       unreadOutputSeconds:
         "How long output that nobody reads may keep the end of its process, and of the virtual machine, from being seen.",
       eventSeconds: "For containerd to take an event; it is sent again after that.",
+      loggerStartSeconds: "Until the program of a binary:// log URI says that it takes output.",
+      loggerEndSeconds:
+        "For such a program to end by itself when its process has; it gets SIGTERM half way, and SIGKILL in the end.",
       shutdownSeconds:
         "For the last events and connections when the shim ends. containerd gives it 3 seconds in all.",
     },

@@ -1,16 +1,29 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { parseConfiguration } from "../../configs/index.js";
 import { ShimError, StatusCode } from "../error.js";
 import type { Logger } from "../log/logger.js";
+import { setTimeLimits } from "../time-limits.js";
 import { type GuestStreams, ProcessIo } from "./process-io.js";
 
 const SILENT: Logger = { error() {}, warn() {}, info() {}, debug() {} };
+const OWNER = { namespace: "moby", id: "c1" };
+const TIME_LIMITS = parseConfiguration("", "defaults").timeLimits;
 const EOF = new Uint8Array(0);
 
 let directory: string;
@@ -79,9 +92,12 @@ class FakeProcess implements GuestStreams {
   }
 }
 
-function open(stdio: Partial<Record<"stdin" | "stdout" | "stderr", string>>, terminal = false): ProcessIo {
-  const io = new ProcessIo({ stdin: "", stdout: "", stderr: "", terminal, ...stdio }, SILENT);
-  io.open();
+async function open(
+  stdio: Partial<Record<"stdin" | "stdout" | "stderr", string>>,
+  terminal = false,
+): Promise<ProcessIo> {
+  const io = new ProcessIo({ stdin: "", stdout: "", stderr: "", terminal, ...stdio }, OWNER, SILENT);
+  await io.open();
   return io;
 }
 
@@ -98,7 +114,7 @@ test("64 MiB pass a fifo unchanged, and the reader gets its end of file", async 
       yield copy;
     }
   }
-  const io = open({ stdout });
+  const io = await open({ stdout });
   io.attach(new FakeProcess(blocks()));
   await io.finished();
   assert.equal(await printed, hash.digest("hex"));
@@ -113,7 +129,7 @@ test("a client that does not read makes the guest wait, nobody else, and loses n
   function* chunks(): Generator<Uint8Array> {
     for (; reads < 16; reads++) yield new Uint8Array(32 * 1024);
   }
-  const io = open({ stdout });
+  const io = await open({ stdout });
   io.attach(new FakeProcess(chunks()));
   await sleep(300);
   // The fifo holds two chunks, the socket's write a third, and a fourth has been read ahead.
@@ -129,7 +145,7 @@ test("the last output reaches a client that reads only after the guest's stream 
   const printed = client("exec 5<stdout; sleep 0.5; wc -c <&5");
   await sleep(100);
   const chunks = Array.from({ length: 4 }, () => new Uint8Array(32 * 1024));
-  const io = open({ stdout });
+  const io = await open({ stdout });
   io.attach(new FakeProcess(chunks.values(), () => Promise.reject(new Error("the VM died"))));
   await io.finished();
   io.close();
@@ -140,7 +156,7 @@ test("stdin reaches the process; it ends with CloseIO, after the last byte, not 
   const stdin = fifo("stdin");
   const process = new FakeProcess();
   process.takesAtMost = 1000;
-  const io = open({ stdin });
+  const io = await open({ stdin });
   io.attach(process);
   await client("head -c 100000 /dev/zero > stdin");
   await sleep(100);
@@ -155,7 +171,7 @@ test("stdin reaches the process; it ends with CloseIO, after the last byte, not 
 test("CloseIO before the client has written waits for the client", async () => {
   const stdin = fifo("stdin");
   const process = new FakeProcess();
-  const io = open({ stdin });
+  const io = await open({ stdin });
   io.attach(process);
   const writer = client("exec 5>stdin; sleep 0.4; printf late >&5");
   await sleep(200);
@@ -169,11 +185,11 @@ test("CloseIO before the client has written waits for the client", async () => {
 test("CloseIO before the start is not forgotten", async () => {
   const stdin = fifo("stdin");
   const process = new FakeProcess();
-  const io = new ProcessIo({ stdin, stdout: "", stderr: "", terminal: false }, SILENT);
+  const io = new ProcessIo({ stdin, stdout: "", stderr: "", terminal: false }, OWNER, SILENT);
   io.closeStdin();
   const writer = client("printf early > stdin");
   await sleep(100);
-  io.open();
+  await io.open();
   io.attach(process);
   await process.inputEnded;
   assert.equal(Buffer.concat(process.input).toString(), "early");
@@ -183,7 +199,7 @@ test("CloseIO before the start is not forgotten", async () => {
 
 test("a guest that claims to take more than it was given is not believed", async () => {
   const stdin = fifo("stdin");
-  const io = open({ stdin });
+  const io = await open({ stdin });
   let calls = 0;
   const liar = new FakeProcess();
   liar.writeStdin = async (data) => {
@@ -205,7 +221,7 @@ test("a guest that claims to take more than it was given is not believed", async
 test("drain gives up on a stream that another process of the guest holds, and closes it", async () => {
   const stdout = fifo("stdout");
   const printed = client("cat stdout");
-  const io = open({ stdout });
+  const io = await open({ stdout });
   io.attach(new FakeProcess([Buffer.from("hello")].values(), () => new Promise(() => {})));
   const startedMs = performance.now();
   await io.drain(300);
@@ -218,7 +234,7 @@ test("drain gives up on a client that does not read, but lets it catch up", asyn
   const stdout = fifo("stdout");
   const printed = client("exec 5<stdout; sleep 0.8; wc -c <&5");
   await sleep(100);
-  const io = open({ stdout });
+  const io = await open({ stdout });
   const chunks = Array.from({ length: 8 }, () => new Uint8Array(32 * 1024));
   io.attach(new FakeProcess(chunks.values()));
   await io.drain(200);
@@ -231,7 +247,7 @@ test("output counts as read at its end, or when its client has stopped reading",
   const stdout = fifo("stdout");
   const printed = client("exec 5<stdout; sleep 0.6; wc -c <&5");
   await sleep(100);
-  const io = open({ stdout });
+  const io = await open({ stdout });
   const chunks = Array.from({ length: 8 }, () => new Uint8Array(32 * 1024));
   io.attach(new FakeProcess(chunks.values()));
   await io.outputRead(50);
@@ -242,15 +258,15 @@ test("output counts as read at its end, or when its client has stopped reading",
   io.close();
 });
 
-test("a terminal has no stderr", () => {
-  const io = open({ stdout: fifo("stdout"), stderr: join(directory, "missing") }, true);
+test("a terminal has no stderr", async () => {
+  const io = await open({ stdout: fifo("stdout"), stderr: join(directory, "missing") }, true);
   io.close();
 });
 
 test("a log file is appended to", async () => {
   const log = join(directory, "deep", "out.log");
   for (const text of ["one ", "two"]) {
-    const io = open({ stdout: `file://${log}` });
+    const io = await open({ stdout: `file://${log}` });
     io.attach(new FakeProcess([Buffer.from(text)].values()));
     await io.finished();
     io.close();
@@ -262,7 +278,7 @@ test("a file as stdin", async () => {
   const stdin = join(directory, "input");
   writeFileSync(stdin, "text");
   const process = new FakeProcess();
-  const io = open({ stdin });
+  const io = await open({ stdin });
   io.attach(process);
   await process.inputEnded;
   assert.equal(Buffer.concat(process.input).toString(), "text");
@@ -274,10 +290,70 @@ test("a fifo that is missing is named, and the others are not left open", async 
   const printed = client("cat stdout; echo closed");
   await sleep(100);
   const stderr = join(directory, "missing");
-  assert.throws(
-    () => open({ stdout, stderr }),
+  await assert.rejects(
+    open({ stdout, stderr }),
     (error) =>
       error instanceof ShimError && error.code === StatusCode.NOT_FOUND && error.message.includes(stderr),
   );
   assert.equal(await printed, "closed");
 });
+
+/** A logging binary that is a shell script; its URI. */
+function loggingBinary(script: string): string {
+  const path = join(directory, "logger");
+  writeFileSync(path, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  return `binary://${path}?--tag=a%20b`;
+}
+
+test("a logging binary gets both streams, its arguments and the name of whom it logs, and nothing of the shim's environment", async () => {
+  const uri = loggingBinary(
+    `cd ${directory}; echo "$@ $CONTAINER_NAMESPACE $CONTAINER_ID \${HOME-none}" > told; exec 5>&-
+     cat <&4 >err & cat /dev/fd/3 >out; wait; echo ended > done.new; mv done.new done`,
+  );
+  const io = await open({ stdout: uri, stderr: uri });
+  assert.equal(readFileSync(join(directory, "told"), "utf8"), "--tag a b moby c1 none\n");
+  const process = new FakeProcess([Buffer.from("hello")].values());
+  process.readStderr = stderrOnce("oh");
+  io.attach(process);
+  await io.finished();
+  io.close();
+  while (!existsSync(join(directory, "done"))) await sleep(10);
+  assert.equal(readFileSync(join(directory, "out"), "utf8"), "hello");
+  assert.equal(readFileSync(join(directory, "err"), "utf8"), "oh");
+});
+
+test("a process starts only when its logging binary is ready", async () => {
+  const uri = loggingBinary(`sleep 0.3; : > ${join(directory, "ready")}; exec 5>&-; cat <&3`);
+  const io = await open({ stdout: uri });
+  assert.ok(existsSync(join(directory, "ready")));
+  io.close();
+});
+
+test("a logging binary that does not end is ended", async () => {
+  setTimeLimits({ ...TIME_LIMITS, loggerEndSeconds: 0.4 });
+  const pidFile = join(directory, "pid");
+  const uri = loggingBinary(`trap '' TERM; echo $$ > ${pidFile}; exec 5>&-; while :; do sleep 0.1; done`);
+  const io = await open({ stdout: uri });
+  const pid = Number(readFileSync(pidFile, "utf8"));
+  io.close();
+  while (existsSync(`/proc/${pid}`)) await sleep(20);
+  setTimeLimits(TIME_LIMITS);
+});
+
+test("a logging binary that is missing, or never gets ready, is an error that names it", async () => {
+  const refused = (code: StatusCode) => (error: unknown) =>
+    error instanceof ShimError && error.code === code && error.message.includes(directory);
+  await assert.rejects(open({ stdout: `binary://${directory}/missing` }), refused(StatusCode.NOT_FOUND));
+  setTimeLimits({ ...TIME_LIMITS, loggerStartSeconds: 0.2, loggerEndSeconds: 0.2 });
+  await assert.rejects(
+    open({ stdout: loggingBinary("exec sleep 60") }),
+    refused(StatusCode.DEADLINE_EXCEEDED),
+  );
+  setTimeLimits(TIME_LIMITS);
+});
+
+/** A stderr that says `text` and ends. */
+function stderrOnce(text: string): () => Promise<Uint8Array> {
+  const chunks = [Buffer.from(text)];
+  return async () => chunks.shift() ?? EOF;
+}

@@ -1,5 +1,6 @@
 import { messageOf, ShimError, StatusCode } from "../error.js";
 import type { Logger } from "../log/logger.js";
+import { type LoggedProcess, LoggingBinary } from "./logging-binary.js";
 import { OutputCopier } from "./output-copier.js";
 import { openSink, type Sink } from "./sink.js";
 import { openSource, type Source } from "./source.js";
@@ -30,16 +31,20 @@ export interface GuestStreams {
 /** The stdio of one process: opened and attached when the process is started, closed with its record. */
 export class ProcessIo {
   readonly #config: StdioConfig;
+  readonly #owner: LoggedProcess;
   readonly #logger: Logger;
   #source: Source | undefined;
   #stdout: Sink | undefined;
   #stderr: Sink | undefined;
+  #binary: LoggingBinary | undefined;
   readonly #copiers: OutputCopier[] = [];
   #isStdinReleased = false;
   #isClosed = false;
 
-  constructor(config: StdioConfig, logger: Logger) {
+  /** @param owner whose output it is */
+  constructor(config: StdioConfig, owner: LoggedProcess, logger: Logger) {
     this.#config = config;
+    this.#owner = owner;
     this.#logger = logger;
   }
 
@@ -47,14 +52,16 @@ export class ProcessIo {
    * Opens the ends that containerd's client waits for. Not before Start: until its Create or Exec has returned the client is not
    * ready to send CloseIO, and ctr would forget to when its input ended that early.
    *
-   * @throws ShimError INVALID_ARGUMENT if a value cannot be served, NOT_FOUND or UNKNOWN if it cannot be opened
+   * @throws ShimError INVALID_ARGUMENT if a value cannot be served, NOT_FOUND or UNKNOWN if it cannot be opened, DEADLINE_EXCEEDED if
+   *   a logging binary does not get ready
    */
-  open(): void {
+  async open(): Promise<void> {
     const { stdin, stdout, stderr, terminal } = this.#config;
     try {
       this.#source = opened(stdin, () => openSource(parseStdio("stdin", stdin)));
-      this.#stdout = opened(stdout, () => openSink(parseStdio("stdout", stdout)));
-      if (!terminal) this.#stderr = opened(stderr, () => openSink(parseStdio("stderr", stderr)));
+      this.#stdout = opened(stdout, () => this.#openOutput("stdout", stdout));
+      if (!terminal) this.#stderr = opened(stderr, () => this.#openOutput("stderr", stderr));
+      await this.#binary?.ready();
     } catch (error) {
       this.close();
       throw error;
@@ -116,7 +123,16 @@ export class ProcessIo {
     this.#source?.close();
     this.#stdout?.close();
     this.#stderr?.close();
+    this.#binary?.close();
     for (const copier of this.#copiers) copier.close();
+  }
+
+  /** Output and errors that go to a logging binary go to one and the same, which is that of the output. */
+  #openOutput(name: "stdout" | "stderr", value: string): Sink | undefined {
+    const target = parseStdio(name, value);
+    if (target.kind !== "binary") return openSink(target);
+    this.#binary ??= new LoggingBinary(target, this.#owner, this.#logger);
+    return this.#binary[name];
   }
 
   #startOutput(name: string, sink: Sink | undefined, read: (maxBytes: number) => Promise<Uint8Array>): void {

@@ -2,7 +2,7 @@ import { closeSync, constants, createWriteStream, fstatSync, mkdirSync, openSync
 import { Socket } from "node:net";
 import { dirname } from "node:path";
 import type { Writable } from "node:stream";
-import type { StdioTarget } from "./uri.js";
+import type { BinaryTarget, StdioTarget } from "./uri.js";
 
 /** Takes a process's output. */
 export interface Sink {
@@ -21,7 +21,7 @@ export interface Sink {
  *
  * @throws Error of open(2)
  */
-export function openSink(target: StdioTarget): Sink | undefined {
+export function openSink(target: Exclude<StdioTarget, BinaryTarget>): Sink | undefined {
   switch (target.kind) {
     case "none":
       return undefined;
@@ -48,7 +48,8 @@ function openPath(path: string): Writable {
   }
 }
 
-class StreamSink implements Sink {
+/** What is written goes to a stream of Node's. */
+export class StreamSink implements Sink {
   readonly #stream: Writable;
   #failure: Error | undefined;
 

@@ -23,7 +23,7 @@ export interface Source {
  * @throws Error of open(2)
  */
 export function openSource(target: StdioTarget): Source | undefined {
-  if (target.kind === "none") return undefined;
+  if (target.kind !== "path") return undefined;
   const { path } = target;
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   try {

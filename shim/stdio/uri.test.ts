@@ -16,7 +16,8 @@ test("what containerd sends", () => {
 });
 
 for (const [stream, value] of [
-  ["stdout", "binary:///usr/bin/logger?tag=x"],
+  ["stdin", "binary:///usr/bin/logger?tag=x"],
+  ["stdout", "binary://"],
   ["stdout", "ttrpc+unix:///sock?streaming_id=x"],
   ["stdout", "file://"],
   ["stdin", "file:///etc/passwd"],
@@ -32,3 +33,11 @@ for (const [stream, value] of [
     );
   });
 }
+
+test("a logging binary with its arguments", () => {
+  assert.deepEqual(parseStdio("stdout", "binary:///usr/bin/my%20log?--tag=a%20b&-v&--tag=c"), {
+    kind: "binary",
+    path: "/usr/bin/my log",
+    args: ["--tag", "a b", "-v", ""],
+  });
+});

@@ -6,7 +6,15 @@ export type StdioTarget =
   /** A path as such: a fifo in practice, but a device or a file works as well. */
   | { readonly kind: "path"; readonly path: string }
   /** `file://`: a log file that is made when it does not exist, and appended to. */
-  | { readonly kind: "log-file"; readonly path: string };
+  | { readonly kind: "log-file"; readonly path: string }
+  | BinaryTarget;
+
+/** `binary://`: a program that takes output and errors. Each key of the query is an argument, its value the next one. */
+export interface BinaryTarget {
+  readonly kind: "binary";
+  readonly path: string;
+  readonly args: readonly string[];
+}
 
 /**
  * Reads one of the stdio values of Create and Exec.
@@ -21,10 +29,20 @@ export function parseStdio(stream: "stdin" | "stdout" | "stderr", value: string)
     const path = decodeURIComponent(new URL(value).pathname);
     if (path !== "/") return { kind: "log-file", path };
   }
+  if (scheme === "binary" && stream !== "stdin") {
+    const { pathname, searchParams } = new URL(value);
+    const path = decodeURIComponent(pathname);
+    if (path !== "/" && path !== "") return { kind: "binary", path, args: argumentsOf(searchParams) };
+  }
   throw new ShimError(
     StatusCode.INVALID_ARGUMENT,
     scheme === undefined
       ? `${stream} "${value}" is no absolute path`
-      : `${stream} "${value}" cannot be served: kata-fs takes a fifo's path${stream === "stdin" ? "" : " or file:///path"}`,
+      : `${stream} "${value}" cannot be served: kata-fs takes a fifo's path${stream === "stdin" ? "" : " or file:///path or binary:///path"}`,
   );
+}
+
+/** As containerd has them: of a key that is repeated the first value, of one without a value an empty word. */
+function argumentsOf(query: URLSearchParams): string[] {
+  return [...new Set(query.keys())].flatMap((key) => [key, query.get(key) ?? ""]);
 }

@@ -52,6 +52,7 @@ function create(terminal = false) {
     { ...NO_STDIO, terminal },
     guest,
     { started: () => heard.push("started"), exited: (exit: Exit) => heard.push("exited", exit.status) },
+    { namespace: "n", id: "e1" },
     SILENT,
   );
   return { guest, heard, process };

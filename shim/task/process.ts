@@ -1,5 +1,6 @@
 import { messageOf, ShimError, StatusCode } from "../error.js";
 import type { Logger } from "../log/logger.js";
+import type { LoggedProcess } from "../stdio/logging-binary.js";
 import { type GuestStreams, ProcessIo, type StdioConfig } from "../stdio/process-io.js";
 import { timeLimitMs } from "../time-limits.js";
 
@@ -56,12 +57,16 @@ export class Process {
   /** The guest's process is gone, though its output may still be on the way. */
   #hasEnded = false;
 
-  /** @param name what messages call the process */
+  /**
+   * @param name what messages call the process
+   * @param owner what a logging binary is told of it
+   */
   constructor(
     name: string,
     stdio: StdioConfig,
     guest: GuestProcess,
     listener: ProcessListener,
+    owner: LoggedProcess,
     logger: Logger,
   ) {
     this.#name = name;
@@ -69,7 +74,7 @@ export class Process {
     this.#guest = guest;
     this.#listener = listener;
     this.#logger = logger;
-    this.io = new ProcessIo(stdio, logger);
+    this.io = new ProcessIo(stdio, owner, logger);
     this.exit = new Promise((resolve) => {
       this.#resolveExit = resolve;
     });
@@ -103,7 +108,7 @@ export class Process {
 
   async #start(): Promise<void> {
     try {
-      this.io.open();
+      await this.io.open();
       await this.#guest.start();
     } catch (error) {
       this.io.close();

@@ -248,6 +248,7 @@ test("Delete waits for a Start that is under way, and then sees a container that
   await tasks.create(taskOf("c"));
   const start = tasks.start("c", "");
   const deletion = tasks.delete("c", "");
+  await sleep(1);
   started();
   await start;
   await assert.rejects(deletion, refusedWith(StatusCode.FAILED_PRECONDITION));

@@ -130,6 +130,7 @@ export class Tasks {
         started: () => events.publish({ topic: "/tasks/exec-started", containerId, execId, pid }),
         exited: (exit) => events.publish({ topic: "/tasks/exit", containerId, id: execId, pid, exit }),
       },
+      { namespace: this.#options.namespace, id: execId },
       this.#options.logger,
     );
     container.addExec(execId, process);
@@ -235,7 +236,8 @@ export class Tasks {
     }
     const guest = initProcess(pod.sandbox, id);
     const listener = this.#initListener(pod, type, id);
-    const init = new Process(`container ${id}`, stdio, guest, listener, this.#options.logger);
+    const { namespace, logger } = this.#options;
+    const init = new Process(`container ${id}`, stdio, guest, listener, { namespace, id }, logger);
     return new Container(id, bundle, type, init);
   }
 
