@@ -35,6 +35,8 @@ export interface TestTools {
   readonly kernel: Readonly<Record<string, string>>;
   /** Debian's virtiofsd, the control. */
   readonly virtiofsd: { readonly argv: readonly string[]; readonly version: string };
+  /** Executables of Node.js by major, such as "24". */
+  readonly node: Readonly<Record<string, string>>;
 }
 
 /** Replaces `file` in one step; leaves it untouched when it says the same already. */

