@@ -7,15 +7,23 @@ import { IMAGE_NAME } from "../setup/run/demo-image.js";
 import { type Phase, parseSandboxReport } from "../setup/run/sandbox-report.js";
 import { execute, Machine, project } from "../test/e2e/machine.js";
 import { processesOf, pssMib, type SandboxProcesses } from "./memory.js";
+import { ownWrites } from "./own-writes.js";
 import { formatTable, type Row } from "./table.js";
 
 // npm run bench: how fast a sandbox starts, and what it costs. The peer in each table is runc, in the same run on the same
-// machine, or the sandbox before.
+// machine, or the sandbox before. npm run bench -- writes: what a container writes, with and without daemon.writeback.
 
-const { values: options } = parseArgs({
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
   options: { runs: { type: "string", default: "5" }, containerd: { type: "string", default: "1.7" } },
 });
 const runs = Number(options.runs);
+
+if (positionals.includes("writes")) {
+  const rows = await ownWrites(options.containerd, runs);
+  console.log(formatTable("Writes of a container to its own root file system", rows));
+  process.exit();
+}
 
 const reports = await mkdtemp("/tmp/kata-fs-bench-");
 const machine = await Machine.start(options.containerd, { runtime: { reportDirectory: reports } });

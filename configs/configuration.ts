@@ -73,6 +73,8 @@ export interface DaemonConfiguration {
   readonly guestDaxWindowMiB: number;
   /** Files of read-only layers from this size on are mapped; smaller ones go through the guest's page cache. */
   readonly daxThresholdKiB: number;
+  /** Guests gather writes to what is their sandbox's alone. */
+  readonly writeback: boolean;
 }
 
 export interface RuntimeConfiguration {
@@ -166,6 +168,7 @@ export const CONFIGURATION_FIELDS: { readonly [S in keyof Configuration]: Sectio
     daxWindowMiB: powerOfTwo(256, { from: 2, to: 512, unit: "MiB" }),
     guestDaxWindowMiB: powerOfTwo(256, { from: 2, to: 256, unit: "MiB" }),
     daxThresholdKiB: wholeNumber(128, { from: 0, to: 1 << 20, unit: "KiB" }),
+    writeback: onOrOff(true),
   },
   runtime: {
     reportDirectory: optionalPath("/var/log/kata-fs"),

@@ -56,6 +56,8 @@ export const EXPLANATIONS: Explanations = {
         "Address space for mapped files of containers: 2 MiB a range. More than 256 makes mapping slow (QEMU's cost for one grows with their number).",
       guestDaxWindowMiB: "The same for the guest's own programs.",
       daxThresholdKiB: "Files below this size are read through the guest's page cache instead.",
+      writeback:
+        "on: the guest gathers what its containers write to their own root file systems until a file is closed or synced, or a container paused (docs/caching.md). off: each write goes to the host at once.",
     },
   },
   runtime: {

@@ -29,6 +29,11 @@ export function freezeCgroup(cgroup: string, frozen: boolean): void {
   write(cgroup, "cgroup.freeze", frozen ? "1" : "0");
 }
 
+/** Whether every process below `cgroup` has stopped: the kernel stops each at its next way back from a system call. */
+export function isFrozen(cgroup: string): boolean {
+  return /^frozen 1$/m.test(readFileSync(join(cgroup, "cgroup.events"), "utf8"));
+}
+
 /** How often the kernel killed a process of `cgroup` for want of memory; 0 when the cgroup is gone. */
 export function oomKills(cgroup: string): number {
   try {

@@ -1,5 +1,6 @@
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import type { agent } from "../../proto/index.js";
 import { AgentError } from "../error.js";
 import { log } from "../log.js";
@@ -9,7 +10,7 @@ import {
   type RuntimeSpec,
   stringifySpec,
 } from "../oci/runtime-spec.js";
-import { cgroupOf, freezeCgroup, killCgroup } from "./cgroup.js";
+import { cgroupOf, freezeCgroup, isFrozen, killCgroup } from "./cgroup.js";
 import { networkStats, readCgroupStats } from "./cgroup-stats.js";
 import type { LaunchedProcess, LaunchIo, OciRuntime } from "./oci-runtime.js";
 import { ContainerProcess } from "./process.js";
@@ -18,6 +19,10 @@ import { handlesSignal, SIGKILL, SIGTERM } from "./signals.js";
 
 /** How long an added process stays known after somebody learnt its exit code, for others who ask, and readers behind. */
 const FORGET_AFTER_MS = 10_000;
+
+/** How long a process may take to stop: one waits for its system call, that for the host's disk. */
+const FREEZE_LIMIT_MS = 10_000;
+const FREEZE_POLL_MS = 2;
 
 /** What a container is made of. */
 export interface ContainerOptions {
@@ -137,9 +142,27 @@ export class Container {
     for (const process of this.#processes.values()) process.signal(SIGKILL);
   }
 
-  /** Stops or continues every process. Throws AgentError FAILED_PRECONDITION without a cgroup. */
-  freeze(frozen: boolean): void {
-    freezeCgroup(this.#requireCgroup(), frozen);
+  /**
+   * Stops every process, and waits until none runs any more.
+   *
+   * @throws AgentError FAILED_PRECONDITION without a cgroup, INTERNAL when a process does not stop; then all go on
+   */
+  async pause(): Promise<void> {
+    const cgroup = this.#requireCgroup();
+    freezeCgroup(cgroup, true);
+    const deadline = performance.now() + FREEZE_LIMIT_MS;
+    while (!isFrozen(cgroup)) {
+      if (performance.now() > deadline) {
+        freezeCgroup(cgroup, false);
+        throw new AgentError("INTERNAL", `container ${this.id} does not stop within ${FREEZE_LIMIT_MS} ms`);
+      }
+      await delay(FREEZE_POLL_MS);
+    }
+  }
+
+  /** Has every process go on. Throws AgentError FAILED_PRECONDITION without a cgroup. */
+  resume(): void {
+    freezeCgroup(this.#requireCgroup(), false);
   }
 
   /** What its processes have used. Throws AgentError FAILED_PRECONDITION without a cgroup. */

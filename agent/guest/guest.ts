@@ -1,11 +1,11 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { bindLazily, check } from "../../lib/sys/libc.js";
+import { bindAsync, bindLazily, check } from "../../lib/sys/libc.js";
 
 const sethostname = bindLazily<(name: string, length: number) => number>(
   "int sethostname(const char *name, size_t length)",
 );
-const sync = bindLazily<() => void>("void sync()");
+const sync = bindAsync<[]>("int sync()");
 const reboot = bindLazily<(command: number) => number>("int reboot(int command)");
 const clockSettime = bindLazily<(clock: number, time: BigInt64Array) => number>(
   "int clock_settime(int clock, void *time)",
@@ -45,9 +45,9 @@ export function setClock(seconds: number, microseconds: number): void {
   check(clockSettime(CLOCK_REALTIME, timespec), "clock_settime");
 }
 
-/** Has file systems write out what they hold. */
-export function syncFileSystems(): void {
-  sync();
+/** Has file systems write out what they hold, on another thread: it takes as long as the host's disk. */
+export function syncFileSystems(): Promise<void> {
+  return new Promise((resolve) => sync(() => resolve()));
 }
 
 /** Ends this machine. Returns only when it fails. */

@@ -1,6 +1,7 @@
 import { agent } from "../../proto/index.js";
 import type { OomEvents } from "../container/oom-events.js";
 import { AgentError } from "../error.js";
+import { syncFileSystems } from "../guest/guest.js";
 import { toRuntimeProcess, toRuntimeResources, toRuntimeSpec } from "../oci/from-message.js";
 import { checkId, type Sandbox } from "../sandbox.js";
 import { emptyMethod, type MethodTable, method } from "./method.js";
@@ -52,11 +53,13 @@ export function containerMethods(sandbox: Sandbox, oomEvents: OomEvents): Method
       agent.StatsContainerResponse,
       async ({ container_id }) => sandbox.container(container_id).stats(),
     ),
-    PauseContainer: emptyMethod(agent.PauseContainerRequest, ({ container_id }) =>
-      sandbox.container(container_id).freeze(true),
-    ),
+    PauseContainer: emptyMethod(agent.PauseContainerRequest, async ({ container_id }) => {
+      await sandbox.container(container_id).pause();
+      // The host is to see what was written before, to commit it; nothing is written any more.
+      await syncFileSystems();
+    }),
     ResumeContainer: emptyMethod(agent.ResumeContainerRequest, ({ container_id }) =>
-      sandbox.container(container_id).freeze(false),
+      sandbox.container(container_id).resume(),
     ),
   };
 }

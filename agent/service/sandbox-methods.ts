@@ -50,7 +50,7 @@ export function sandboxMethods(options: SandboxMethodOptions): MethodTable {
       await sandbox
         .killAll(KILL_TIMEOUT_MS)
         .catch((error: unknown) => log("warn", "not all ended", { error }));
-      syncFileSystems();
+      await syncFileSystems();
       onDestroyed();
     }),
     GetGuestDetails: method(agent.GuestDetailsRequest, agent.GuestDetailsResponse, (request) => ({

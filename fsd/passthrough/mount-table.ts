@@ -64,6 +64,14 @@ export class MountTable {
     if (inodes === 0) this.setFd(index, -1);
   }
 
+  /** The indices of mounts on which something may be changed and of which there is a descriptor. */
+  *writable(): Generator<number> {
+    for (let index = 0; index < this.#mountCapacity; index++) {
+      const isWritable = (this.flags(index) & MountFlag.readOnly) === 0;
+      if (isWritable && this.fd(index) >= 0) yield index;
+    }
+  }
+
   /** A descriptor of the mount, or -1: one that handles can be opened by, with MountFlag.handles. */
   fd(index: number): number {
     return this.#mounts.getInt32(index * MOUNT.bytes + MOUNT.fdPlusOne, true) - 1;

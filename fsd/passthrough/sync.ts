@@ -4,15 +4,19 @@ import {
   fdatasync,
   fsync as hostFsync,
   syncfs as hostSyncfs,
+  O_CLOEXEC,
+  O_DIRECTORY,
   O_RDONLY,
+  openat,
   S_IFDIR,
   S_IFREG,
 } from "../../lib/sys/file.js";
 import { lastErrno } from "../../lib/sys/libc.js";
 import { fdatasyncLater, fsyncLater, syncfsLater } from "../../lib/sys/long-file-calls.js";
-import { FUSE_FSYNC_FDATASYNC, IN_HEADER_BYTES } from "../fuse/constants.js";
+import { FUSE_FSYNC_FDATASYNC, FUSE_SUBMOUNTS, IN_HEADER_BYTES } from "../fuse/constants.js";
 import type { FileSystem } from "./file-system.js";
 import { HandleKind } from "./handle-table.js";
+import { ROOT_SLOT } from "./inode-table.js";
 import { fileAt } from "./opened-file.js";
 import { type Operation, UNDER_WAY } from "./operation.js";
 
@@ -58,10 +62,12 @@ export const fsyncdir: Operation = (fs, request) => {
     : sync(fs, fs.handles.fd(handle), asAsked(request.uint32(ARGUMENTS + 8)));
 };
 
-/** FUSE_SYNCFS: writes back the file system that the inode is on, which needs a descriptor with rights. */
+/** FUSE_SYNCFS: writes back the file systems that the inode stands for, which needs descriptors with rights. */
 export const syncfs: Operation = (fs, request) => {
   const slot = fs.inodeOf(request);
   if (slot === 0) return -Errno.ESTALE;
+  // To the guest all mounts are one file system then, of which it names the root.
+  if (slot === ROOT_SLOT && !fs.session.has(FUSE_SUBMOUNTS)) return syncMounts(fs);
   const type = fs.inodes.type(slot);
   if (type !== S_IFDIR && type !== S_IFREG) return -Errno.EINVAL;
   if (fs.policies.isReadOnly(slot)) return 0;
@@ -71,3 +77,37 @@ export const syncfs: Operation = (fs, request) => {
   close(fd);
   return result;
 };
+
+/** syncfs(2) of the root's file system, and of every other that the guest has reached, if it may change them. */
+function syncMounts(fs: FileSystem): number {
+  const fds: number[] = [];
+  if (!fs.policies.isReadOnly(ROOT_SLOT)) {
+    const fd = fs.open(ROOT_SLOT, O_RDONLY);
+    if (fd < 0) return fd;
+    fds.push(fd);
+  }
+  for (const mount of fs.mounts.writable()) {
+    // What the table has may be without rights. Only a directory is opened without an effect.
+    const name = fs.procPath.name(fs.mounts.fd(mount));
+    const fd = openat(fs.procPath.dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (fd >= 0) fds.push(fd);
+  }
+  if (fds.length === 0) return 0;
+  const isBegun = fs.longCalls.begin(fds, {
+    usesGuestMemory: false,
+    start: syncEachLater,
+    finish: (result) => result,
+  });
+  let result = 0;
+  for (const fd of fds) {
+    if (!isBegun && hostSyncfs(fd) < 0) result = -lastErrno();
+    close(fd);
+  }
+  return isBegun ? UNDER_WAY : result;
+}
+
+/** One after the other: they mostly are of one disk. `done` is called as soon as one fails. */
+function syncEachLater([fd, ...others]: readonly number[], done: (result: number) => void): void {
+  if (fd === undefined) done(0);
+  else syncfsLater(fd, (result) => (result < 0 ? done(result) : syncEachLater(others, done)));
+}

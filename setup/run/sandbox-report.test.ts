@@ -11,7 +11,7 @@ function report(): Record<string, unknown> {
     daemon: {
       devices: [
         { tag: "kataGuest", readBytes: 1, dax: { mappedRanges: 2, mappedBytes: 3 } },
-        { tag: "kataShared", readBytes: 4, dax: { mappedRanges: 5, mappedBytes: 6 } },
+        { tag: "kataOwn", readBytes: 4, dax: { mappedRanges: 5, mappedBytes: 6 } },
       ],
     },
   };
@@ -34,6 +34,6 @@ test("names what is missing or of another type", () => {
   assert.throws(() => parseSandboxReport({ ...report(), daemon: { devices: {} } }), /devices is not a list/);
   assert.throws(
     () => parseSandboxReport({ ...report(), daemon: { devices: [] } }),
-    /no device with the tag kataShared/,
+    /no device with the tag kataOwn/,
   );
 });

@@ -4,7 +4,7 @@ export interface SandboxReport {
   readonly qemu: string;
   /** Duration by phase in milliseconds, in the order of {@link PHASES}. */
   readonly phasesMs: Readonly<Record<Phase, number>>;
-  /** Counters of kata-fsd's device for the sandbox's share. */
+  /** Counters of kata-fsd's device for the containers' layers and root file systems. */
   readonly share: ShareCounters;
 }
 
@@ -19,7 +19,7 @@ export interface ShareCounters {
 }
 
 /** virtio-fs tag of the share in which the container's layers lie. */
-const SHARE_TAG = "kataShared";
+const SHARE_TAG = "kataOwn";
 
 /**
  * Checks and narrows a parsed report.

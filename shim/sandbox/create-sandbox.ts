@@ -38,7 +38,7 @@ import { cgroupsPathOf, sandboxLimits } from "./oci/resource-limits.js";
 import { OverlayBroker } from "./overlay-broker.js";
 import { type Phases, timed } from "./phases.js";
 import { writeReport } from "./sandbox-report.js";
-import { Share } from "./share.js";
+import { Shares } from "./shares.js";
 import { startQemu } from "./start-qemu.js";
 import { UndoStack } from "./undo-stack.js";
 import { largestVmSize, vmSize } from "./vm-size.js";
@@ -87,8 +87,8 @@ async function bringUp(
   const cgroups = enterCgroups(id, config, layout, runtime.sandboxCgroupOnly, undo, logger);
 
   const broker = new OverlayBroker(logger);
-  const share = Share.create(layout, broker);
-  undo.add("the share", () => share.destroy());
+  const shares = Shares.create(layout, broker);
+  undo.add("the shares", () => shares.destroy());
 
   const vsock = createVsockDevice(layout.vsockDeviceSocket, { accept: acceptToUnix(layout.vsockSocket) });
   undo.add("the vsock device", () => vsock.close());
@@ -158,7 +158,7 @@ async function bringUp(
       daemon: await daemon.metrics(),
     });
   };
-  return new KataSandbox({ vmmPid: qemu.pid, agent, vm, share, died, undo, phases, beforeStop, logger });
+  return new KataSandbox({ vmmPid: qemu.pid, agent, vm, shares, died, undo, phases, beforeStop, logger });
 }
 
 function chosenAccelerator(configured: Configuration["hypervisor"]["accelerator"]) {
@@ -228,7 +228,7 @@ async function firstLoss(qemu: QemuProcess, daemon: FsDaemon): Promise<Error> {
   return await Promise.race([qemu.ended, delay(timeLimitMs("qemuEndSeconds"), loss, { ref: false })]);
 }
 
-/** Has the agent mount the share, and a memory file system for /dev/shm of all containers. */
+/** Has the agent mount both shares, and a memory file system for /dev/shm of all containers. */
 async function createGuestSandbox(
   agent: AgentClient,
   id: string,
@@ -244,6 +244,13 @@ async function createGuestSandbox(
         source: Tags.shared,
         fstype: "virtiofs",
         mount_point: `${GuestPaths.shared}/`,
+        options: ["nodev"],
+      },
+      {
+        driver: "virtio-fs",
+        source: Tags.own,
+        fstype: "virtiofs",
+        mount_point: `${GuestPaths.own}/`,
         options: dax ? ["nodev", "dax=inode"] : ["nodev"],
       },
       {

@@ -20,7 +20,7 @@ const READY = /Waiting for vhost-user socket connection/;
 /** The daemon's side of the socket to the {@link OverlayBroker}: the first descriptor behind stderr. */
 const BROKER_FD = 3;
 
-/** kata-fsd, serving the sandbox's share, and the guest's root where that is a directory. */
+/** kata-fsd, serving the sandbox's shares, and the guest's root where that is a directory. */
 export class FsDaemon {
   /** Resolves when the daemon has ended, with what it said last. */
   readonly ended: Promise<ShimError>;
@@ -51,11 +51,14 @@ export class FsDaemon {
   ): Promise<FsDaemon> {
     const command = [commandOf(configuration), ...daemonArguments(configuration, guestRoot, layout)];
     const [file = "", ...args] = endingWithUs(command);
-    const child = spawn(file, args, { stdio: ["ignore", "ignore", "pipe", "pipe"], env: environment() });
+    const child = spawn(file, args, {
+      stdio: ["ignore", "ignore", "pipe", "pipe"],
+      env: environment(),
+    });
     const brokerSocket = child.stdio[BROKER_FD];
     if (brokerSocket instanceof Duplex) broker.serve(brokerSocket);
     const stderr = new TailBuffer(STDERR_BYTES);
-    const ready = untilReady(child, guestRoot === undefined ? 1 : 2, stderr, logger);
+    const ready = untilReady(child, guestRoot === undefined ? 2 : 3, stderr, logger);
     const { pid } = child;
     if (pid === undefined) {
       await ready;
@@ -122,20 +125,18 @@ function environment(): NodeJS.ProcessEnv {
  * Upper and work directories, and a snapshot that is the container's alone, are changed by nobody else. Volumes, and the root
  * file system in a bundle, are the host's as much as the guest's.
  */
-const EXPORTS = [
-  "*/lower/*:immutable,overlay",
-  "*/upper:exclusive,overlay",
-  "*/rootfs:exclusive",
-  "*/bundle:shared",
-  "*/volumes/*:shared",
-];
+const SHARED_EXPORTS = ["*/bundle:shared", "*/volumes/*:shared"];
+const OWN_EXPORTS = ["*/lower/*:immutable,overlay", "*/upper:exclusive,overlay", "*/rootfs:exclusive"];
 
 /** kata-fsd's arguments: see fsd/options/. */
 export function daemonArguments(
-  { dax, daxWindowMiB, guestDaxWindowMiB, daxThresholdKiB }: DaemonConfiguration,
+  { dax, daxWindowMiB, guestDaxWindowMiB, daxThresholdKiB, writeback }: DaemonConfiguration,
   guestRoot: string | undefined,
   layout: SandboxLayout,
 ): string[] {
+  // One file system to the guest: a replayed rename must not cross a boundary between two (see agent/replay/).
+  const mountable = ["--killpriv-v2", "--posix-acl=auto", "--no-announce-submounts"];
+  const exports = (texts: readonly string[]) => texts.flatMap((text) => ["--export", text]);
   const window = (sizeMiB: number) => ["--dax-window", `${sizeMiB}M`];
   return [
     ...["--metrics-socket", layout.metricsSocket, "--events-socket", layout.eventsSocket],
@@ -148,10 +149,12 @@ export function daemonArguments(
           "--device",
         ]),
     ...["--socket-path", layout.sharedSocket, "--shared-dir", layout.shared, "--tag", Tags.shared],
-    ...["--killpriv-v2", "--posix-acl=auto", "--overlay-broker-fd", `${BROKER_FD}`],
-    // One file system to the guest: a replayed rename must not cross a boundary between two (see agent/replay/).
-    "--no-announce-submounts",
-    ...EXPORTS.flatMap((text) => ["--export", text]),
+    ...[...mountable, ...exports(SHARED_EXPORTS)],
+    "--device",
+    ...["--socket-path", layout.ownSocket, "--shared-dir", layout.own.shared, "--tag", Tags.own],
+    ...[...mountable, "--overlay-broker-fd", `${BROKER_FD}`, ...exports(OWN_EXPORTS)],
+    // The agent of another guest does not write back when a container is paused, and what is committed then would lack something.
+    ...(writeback && guestRoot !== undefined ? ["--writeback"] : []),
     ...(dax ? ["--dax", "inode", ...window(daxWindowMiB), "--dax-threshold", `${daxThresholdKiB}K`] : []),
   ];
 }

@@ -10,7 +10,7 @@ import { limitsOfContainer, updatedLimits } from "./oci/resource-limits.js";
 import { processMessage, resourcesMessage, specMessage } from "./oci/spec-message.js";
 import { type Phases, timed } from "./phases.js";
 import { planRootfs } from "./rootfs.js";
-import type { Share } from "./share.js";
+import type { Shares } from "./shares.js";
 import type { UndoStack } from "./undo-stack.js";
 import { planVolumes } from "./volumes.js";
 
@@ -22,7 +22,7 @@ export interface SandboxParts {
   readonly vmmPid: number;
   readonly agent: AgentClient;
   readonly vm: ElasticVm;
-  readonly share: Share;
+  readonly shares: Shares;
   /** Resolves when QEMU or kata-fsd has ended. */
   readonly died: Promise<Error>;
   /** How everything on the host is undone. */
@@ -56,7 +56,7 @@ export class KataSandbox implements Sandbox {
   }
 
   async createContainer({ id, bundle, rootfs }: ContainerSpec): Promise<void> {
-    const { share, agent, vm, phases } = this.#parts;
+    const { shares, agent, vm, phases } = this.#parts;
     try {
       const [, tookMs] = await timed(async () => {
         const config = readConfig(bundle);
@@ -64,7 +64,7 @@ export class KataSandbox implements Sandbox {
         await vm.require(id, limitsOfContainer(config));
         const root = planRootfs(id, rootfs, join(bundle, "rootfs"));
         const volumes = planVolumes(id, spec.Mounts ?? []);
-        for (const entry of [...root.entries, ...volumes.entries]) share.add(entry);
+        for (const entry of [...root.entries, ...volumes.entries]) shares.add(entry);
         await agent.createContainer({
           container_id: id,
           exec_id: id,
@@ -173,7 +173,7 @@ export class KataSandbox implements Sandbox {
 
   #unshare(containerId: string): void {
     try {
-      this.#parts.share.remove(containerId);
+      this.#parts.shares.remove(containerId);
     } catch (error) {
       // The mounts go with the shim's namespace at the latest.
       this.#parts.logger.warn(`${containerId} stays in the share`, { error: messageOf(error) });

@@ -17,11 +17,12 @@ test("a sandbox's directory begins with its id and is its own", () => {
 });
 
 test("sockets have room in their address, whatever id containerd allows", () => {
-  const { guestSocket, sharedSocket, metricsSocket, vsockDeviceSocket, vsockSocket } = sandboxLayout({
-    ...IDENTITY,
-    id: "x".repeat(76),
-  });
-  for (const path of [guestSocket, sharedSocket, metricsSocket, vsockDeviceSocket, vsockSocket]) {
+  const { guestSocket, sharedSocket, ownSocket, metricsSocket, vsockDeviceSocket, vsockSocket } =
+    sandboxLayout({
+      ...IDENTITY,
+      id: "x".repeat(76),
+    });
+  for (const path of [guestSocket, sharedSocket, ownSocket, metricsSocket, vsockDeviceSocket, vsockSocket]) {
     assert(path.length <= SUN_PATH_MAX_BYTES, path);
   }
 });

@@ -10,15 +10,22 @@ export const STATE_DIRECTORY = "/run/kata-fs";
 const ID_MAX_LENGTH = 64;
 const DIGEST_LENGTH = 8;
 
-/** Where a sandbox keeps its things on the host. */
-export interface SandboxLayout {
-  readonly directory: string;
+/** A tree that the guest sees of the host. */
+export interface ShareDirectories {
   /** Plain directories, which become the mount points of {@link shared}. */
   readonly mountPoints: string;
-  /** What the guest sees of the host: {@link mountPoints} again, read-only, with the containers' mounts on it. */
+  /** What is shown: {@link mountPoints} again, read-only, with the containers' mounts on it. */
   readonly shared: string;
+}
+
+/** Where a sandbox keeps its things on the host. The tree that it has itself is for what the host changes, too. */
+export interface SandboxLayout extends ShareDirectories {
+  readonly directory: string;
+  /** The tree for what nobody outside of the sandbox changes. */
+  readonly own: ShareDirectories;
   readonly guestSocket: string;
   readonly sharedSocket: string;
+  readonly ownSocket: string;
   readonly metricsSocket: string;
   readonly eventsSocket: string;
   /** Between QEMU and the shim's vsock device. */
@@ -39,8 +46,10 @@ export function sandboxLayout({ address, namespace, id }: SandboxIdentity): Sand
     directory,
     mountPoints: join(directory, "mountpoints"),
     shared: join(directory, "shared"),
+    own: { mountPoints: join(directory, "own-mountpoints"), shared: join(directory, "own") },
     guestSocket: join(directory, "guest.sock"),
     sharedSocket: join(directory, "shared.sock"),
+    ownSocket: join(directory, "own.sock"),
     metricsSocket: join(directory, "metrics.sock"),
     eventsSocket: join(directory, "events.sock"),
     vsockDeviceSocket: join(directory, "vsock-device.sock"),
@@ -55,9 +64,9 @@ export function sandboxLayout({ address, namespace, id }: SandboxIdentity): Sand
  *
  * @throws Error while the share is mounted: what lies in it is the host's and must not be touched
  */
-export function removeDirectory({ directory, shared }: SandboxLayout): void {
-  // Fails unless it is an empty directory and no mount point.
-  if (existsSync(shared)) rmdirSync(shared);
+export function removeDirectory({ directory, shared, own }: SandboxLayout): void {
+  // Fails unless they are empty directories and no mount points.
+  for (const share of [shared, own.shared]) if (existsSync(share)) rmdirSync(share);
   rmSync(directory, { recursive: true, force: true });
 }
 
@@ -65,10 +74,12 @@ export function removeDirectory({ directory, shared }: SandboxLayout): void {
 export const GuestPaths = {
   /** Where the agent mounts the sandbox's share. */
   shared: "/run/kata-containers/shared/containers",
+  /** Where it mounts what nobody outside of the sandbox changes. */
+  own: "/run/kata-containers/shared/own",
   /** One folder for each container's own mounts. */
   containers: "/run/kata-containers",
   shm: "/run/kata-containers/sandbox/shm",
 } as const;
 
-/** virtio-fs tags of the two devices. */
-export const Tags = { guest: "kataGuest", shared: "kataShared" } as const;
+/** virtio-fs tags of the three devices. */
+export const Tags = { guest: "kataGuest", shared: "kataShared", own: "kataOwn" } as const;

@@ -5,8 +5,8 @@ import type { RootfsMount } from "../events/task-events.js";
 import { parseOverlayOptions, planRootfs } from "./rootfs.js";
 
 const SNAPSHOTS = "/var/lib/containerd/snapshots";
-const SHARED = "/run/kata-containers/shared/containers";
-const PART = { kind: "bind", recursive: false, isOverlay: true };
+const OWN = "/run/kata-containers/shared/own";
+const PART = { kind: "bind", recursive: false, isOverlay: true, isOwn: true };
 
 function plan(...mounts: Partial<RootfsMount>[]) {
   const complete = mounts.map((mount) => ({ type: "", source: "", target: "", options: [], ...mount }));
@@ -34,9 +34,9 @@ test("an overlay's layers are shown one by one, and the guest puts them together
         fstype: "overlay",
         mount_point: "/run/kata-containers/c1/rootfs",
         options: [
-          `lowerdir=${SHARED}/c1/lower/0:${SHARED}/c1/lower/1`,
-          `upperdir=${SHARED}/c1/upper/fs`,
-          `workdir=${SHARED}/c1/upper/work`,
+          `lowerdir=${OWN}/c1/lower/0:${OWN}/c1/lower/1`,
+          `upperdir=${OWN}/c1/upper/fs`,
+          `workdir=${OWN}/c1/upper/work`,
           "index=off",
           "metacopy=off",
           "redirect_dir=off",
@@ -65,7 +65,7 @@ test("a read-only view of several layers has no upper directory", () => {
     entries.map(({ path }) => path),
     ["c1/lower/0", "c1/lower/1"],
   );
-  assert.deepEqual(storages[0]?.options, [`lowerdir=${SHARED}/c1/lower/0:${SHARED}/c1/lower/1`]);
+  assert.deepEqual(storages[0]?.options, [`lowerdir=${OWN}/c1/lower/0:${OWN}/c1/lower/1`]);
 });
 
 test("an overlay's paths may hold colons and backslashes", () => {
@@ -80,8 +80,13 @@ test("an overlay's paths may hold colons and backslashes", () => {
 
 test("a bind and other file systems are the root themselves", () => {
   assert.deepEqual(plan({ type: "bind", source: "/snapshot/fs", options: ["rbind", "rw"] }), {
-    entries: [{ kind: "bind", source: "/snapshot/fs", path: "c1/rootfs", readOnly: false, recursive: true }],
-    path: `${SHARED}/c1/rootfs`,
+    entries: [
+      {
+        ...{ kind: "bind", source: "/snapshot/fs", path: "c1/rootfs" },
+        ...{ readOnly: false, recursive: true, isOwn: true },
+      },
+    ],
+    path: `${OWN}/c1/rootfs`,
     storages: [],
   });
   const [view] = plan({ type: "none", source: "/snapshot/fs", options: ["bind", "ro"] }).entries;
@@ -91,9 +96,10 @@ test("a bind and other file systems are the root themselves", () => {
     path: "c1/rootfs",
     readOnly: true,
     recursive: false,
+    isOwn: true,
   });
   const mount = { type: "ext4", source: "/dev/loop1", target: "", options: ["ro"] };
-  assert.deepEqual(plan(mount).entries, [{ kind: "mount", mount, path: "c1/rootfs" }]);
+  assert.deepEqual(plan(mount).entries, [{ kind: "mount", mount, path: "c1/rootfs", isOwn: true }]);
 });
 
 test("without a mount the bundle's rootfs is the root, with what is mounted there", () => {

@@ -45,9 +45,9 @@ export function planRootfs(
   if (isBind(mount)) {
     const readOnly = mount.options.includes("ro");
     const recursive = mount.options.includes("rbind");
-    return plain({ kind: "bind", source: mount.source, path, readOnly, recursive });
+    return plain({ kind: "bind", source: mount.source, path, readOnly, recursive, isOwn: true });
   }
-  return plain({ kind: "mount", mount, path });
+  return plain({ kind: "mount", mount, path, isOwn: true });
 }
 
 /** True for mounts that show a file or directory that exists already. */
@@ -110,6 +110,7 @@ function planOverlay(containerId: string, given: readonly string[]): RootfsPlan 
       readOnly: true,
       recursive: false,
       isOverlay: true,
+      isOwn: true,
     }),
   );
   const lowerdir = `lowerdir=${layers.map(guestPath).join(":")}`;
@@ -144,7 +145,7 @@ function planUpper(containerId: string, upper: string, work: string) {
   const path = `${containerId}/upper`;
   const entry: ShareEntry = {
     ...{ kind: "bind", source: parent, path },
-    ...{ readOnly: false, recursive: false, isOverlay: true },
+    ...{ readOnly: false, recursive: false, isOverlay: true, isOwn: true },
   };
   const inGuest = (directory: string) => join(guestPath(entry), directory.slice(parent.length));
   return { entry, upperdir: inGuest(upper), workdir: inGuest(work) };

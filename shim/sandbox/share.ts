@@ -13,7 +13,7 @@ import {
 } from "../../lib/sys/mount.js";
 import { MountAttribute, MountTree } from "../../lib/sys/mount-tree.js";
 import { messageOf, ShimError, StatusCode } from "../error.js";
-import type { SandboxLayout } from "./layout.js";
+import type { ShareDirectories } from "./layout.js";
 import type { OverlayBroker } from "./overlay-broker.js";
 import type { BoundEntry, MountedEntry, ShareEntry } from "./share-entry.js";
 
@@ -22,7 +22,7 @@ const CONFINED = MountAttribute.noSuid | MountAttribute.noDevices | MountAttribu
 const CONFINED_OPTIONS = ["nosuid", "nodev", "noexec"];
 
 /**
- * The directory tree that the guest sees of the host. It lies in the shim's mount namespace and vanishes with it. The tree
+ * A directory tree that the guest sees of the host. It lies in the shim's mount namespace and vanishes with it. The tree
  * itself is read-only, so that a guest can write only where something writable was put: mount points are made through a
  * second path to the same directories.
  */
@@ -31,12 +31,12 @@ export class Share {
   readonly #mounted: string[] = [];
 
   private constructor(
-    private readonly layout: SandboxLayout,
+    private readonly layout: ShareDirectories,
     private readonly broker: OverlayBroker,
   ) {}
 
   /** @throws SysError */
-  static create(layout: SandboxLayout, broker: OverlayBroker): Share {
+  static create(layout: ShareDirectories, broker: OverlayBroker): Share {
     mkdirSync(layout.mountPoints, { mode: 0o700 });
     mkdirSync(layout.shared, { mode: 0o700 });
     mount(layout.mountPoints, layout.shared, "", MS_BIND);

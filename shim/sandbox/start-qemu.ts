@@ -53,7 +53,9 @@ export async function startQemu(options: QemuOptions, undo: UndoStack): Promise<
           ...(isDirectoryGuest(guest)
             ? [{ socketFd: inherited.connect(layout.guestSocket), tag: Tags.guest, dax }]
             : []),
-          { socketFd: inherited.connect(layout.sharedSocket), tag: Tags.shared, dax },
+          // A page that the host takes away while it is mapped would end QEMU.
+          { socketFd: inherited.connect(layout.sharedSocket), tag: Tags.shared, dax: false },
+          { socketFd: inherited.connect(layout.ownSocket), tag: Tags.own, dax },
         ],
         vsockSocketFd: inherited.connect(layout.vsockDeviceSocket),
       },

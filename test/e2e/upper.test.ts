@@ -68,7 +68,7 @@ const CHANGES = `
 /** Tries to leave what the host's overlay obeys, in the container's root and, past it, in its upper directory itself. */
 const hostile = (id: string) => `
   b=/bin/busybox; $b mkdir /m /victim /victim/dir; echo data > /victim/file; $b ln -s x /victim/link
-  $b mount -t virtiofs kataShared /m || exit 3
+  $b mount -t virtiofs kataOwn /m || exit 3
   ${PERL} '$u = "/m/${id}/upper"; $l = "/m/${id}/lower/0/t";
     sub try { ($p, $n, $v) = @_; $tried++; $accepted += syscall(${SYS_LSETXATTR}, $p, $n, $v, length $v, 0) == 0 }
     for $at ($u, "$u/fs", "$u/fs/victim", "$u/fs/victim/dir", "$u/fs/victim/file", "$u/fs/victim/link", "$u/work", "/victim", $l) {
@@ -78,12 +78,18 @@ const hostile = (id: string) => `
     try("$u/fs/victim/dir", "trusted.overlay.opaque", "y");
     print "$accepted of $tried\\n"'`;
 
-describe("what a container writes", () => {
-  let machine: Machine;
-  const printed = new Map<string, string>();
+/** A containerd with an image of two layers, whose containers' snapshots stay. */
+class Snapshots {
+  readonly printed = new Map<string, string>();
+
+  private constructor(readonly machine: Machine) {}
+
+  static async start(series: string): Promise<Snapshots> {
+    return new Snapshots(await Machine.start(series, {}, [layer(LOWER, true), layer(UPPER_LAYER, false)]));
+  }
 
   /** Runs a script in a container whose snapshot stays. */
-  async function run(suffix: string, runtime: string, script: string, flags: readonly string[] = []) {
+  async run(suffix: string, runtime: string, script: string, flags: readonly string[] = []) {
     const words = [
       "run",
       "--runtime",
@@ -92,42 +98,46 @@ describe("what a container writes", () => {
       HOST_USR,
       ...flags,
       IMAGE_NAME,
-      machine.name(suffix),
+      this.machine.name(suffix),
     ];
-    const { status, stdout, stderr } = await machine.ctr([...words, "/bin/sh", "-c", script]);
-    printed.set(suffix, `${stdout}${stderr}`);
-    assert.equal(status, 0, printed.get(suffix) + (await machine.containerd.logTail(30)));
+    const { status, stdout, stderr } = await this.machine.ctr([...words, "/bin/sh", "-c", script]);
+    this.printed.set(suffix, `${stdout}${stderr}`);
+    assert.equal(status, 0, this.printed.get(suffix) + (await this.machine.containerd.logTail(30)));
   }
 
   /** What containerd would commit. */
-  async function committed(suffix: string) {
-    const { status, stdout, stderr } = await machine.ctr(["snapshot", "diff", machine.name(suffix)]);
+  async committed(suffix: string) {
+    const { status, stdout, stderr } = await this.machine.ctr([
+      "snapshot",
+      "diff",
+      this.machine.name(suffix),
+    ]);
     assert.equal(status, 0, stderr);
     return tarMembers(gunzipSync(stdout)).filter(({ name }) => !isMountPoint(name));
   }
 
-  async function mountCommand(suffix: string, target: string): Promise<string> {
-    const { status, stdout, stderr } = await machine.ctr([
+  async mountCommand(suffix: string, target: string): Promise<string> {
+    const { status, stdout, stderr } = await this.machine.ctr([
       "snapshot",
       "mounts",
       target,
-      machine.name(suffix),
+      this.machine.name(suffix),
     ]);
     assert.equal(status, 0, stderr);
     return stdout.toString();
   }
 
-  async function upperDirectory(suffix: string): Promise<string> {
-    const [, upper] = /upperdir=([^, ]+)/.exec(await mountCommand(suffix, "/target")) ?? [];
+  async upperDirectory(suffix: string): Promise<string> {
+    const [, upper] = /upperdir=([^, ]+)/.exec(await this.mountCommand(suffix, "/target")) ?? [];
     assert.ok(upper);
     return upper;
   }
 
   /** What the host's overlay makes of the container's directories. */
-  async function merged(suffix: string): Promise<string[]> {
+  async merged(suffix: string): Promise<string[]> {
     const target = mkdtempSync(join(tmpdir(), "kata-fs-merged-"));
     try {
-      execFileSync("/bin/sh", ["-c", await mountCommand(suffix, target)]);
+      execFileSync("/bin/sh", ["-c", await this.mountCommand(suffix, target)]);
       try {
         return treeListing(target).filter((line) => !isMountPoint(line));
       } finally {
@@ -137,22 +147,26 @@ describe("what a container writes", () => {
       rmSync(target, { recursive: true });
     }
   }
+}
+
+describe("what a container writes", () => {
+  let snapshots: Snapshots;
 
   before(async () => {
-    machine = await Machine.start(SERIES, {}, [layer(LOWER, true), layer(UPPER_LAYER, false)]);
-    await run("runc", RUNC, CHANGES);
-    await run("kata", RUNTIME, CHANGES);
+    snapshots = await Snapshots.start(SERIES);
+    await snapshots.run("runc", RUNC, CHANGES);
+    await snapshots.run("kata", RUNTIME, CHANGES);
   });
-  after(() => machine?.stop());
+  after(() => snapshots?.machine.stop());
 
   it("looks to it as it does with runc", () => {
-    assert.match(printed.get("runc") ?? "", /had no name|linked/);
-    assert.equal(printed.get("kata"), printed.get("runc"));
+    assert.match(snapshots.printed.get("runc") ?? "", /had no name|linked/);
+    assert.equal(snapshots.printed.get("kata"), snapshots.printed.get("runc"));
   });
 
   it("is committed as what it changed, and as with runc", async () => {
-    const members = await committed("kata");
-    assert.deepEqual(members, await committed("runc"));
+    const members = await snapshots.committed("kata");
+    assert.deepEqual(members, await snapshots.committed("runc"));
     const names = members.map(({ name }) => name);
     for (const name of ["t/.wh.gone", "t/.wh.moved-dir", "t/cleared/.wh.1", "t/linked", "t/sparse"])
       assert.ok(names.includes(name), name);
@@ -162,11 +176,11 @@ describe("what a container writes", () => {
   });
 
   it("is an upper directory of the host's overlay, with the marks that runc's has and matter there", async () => {
-    const upper = await upperDirectory("kata");
+    const upper = await snapshots.upperDirectory("kata");
     const listing = treeListing(upper).filter((line) => !isMountPoint(line));
     // The host's overlay ties what was copied up to what it was copied from, which lasts as long as the host.
     const inHostOnly = / trusted\.overlay\.(origin|impure)=[0-9a-f]*/g;
-    const expected = treeListing(await upperDirectory("runc"))
+    const expected = treeListing(await snapshots.upperDirectory("runc"))
       .filter((line) => !isMountPoint(line))
       .map((line) => line.replaceAll(inHostOnly, ""));
     assert.deepEqual(listing, expected);
@@ -174,13 +188,13 @@ describe("what a container writes", () => {
     assert.ok(listing.includes("t/gone whiteout"));
     assert.ok(listing.some((line) => /^t\/merged\/inherits .* system\.posix_acl_access=/.test(line)));
     assert.ok(lstatSync(join(upper, "t/sparse")).blocks < 1000, "holes stay holes");
-    assert.deepEqual(await merged("kata"), await merged("runc"));
+    assert.deepEqual(await snapshots.merged("kata"), await snapshots.merged("runc"));
   });
 
   it("cannot be what an overlay of the host would obey", async () => {
-    await run("hostile", RUNTIME, hostile(machine.name("hostile")), ["--privileged"]);
-    assert.match(printed.get("hostile") ?? "", /^[1-9]\d* of \d+$/m);
-    const upper = await upperDirectory("hostile");
+    await snapshots.run("hostile", RUNTIME, hostile(snapshots.machine.name("hostile")), ["--privileged"]);
+    assert.match(snapshots.printed.get("hostile") ?? "", /^[1-9]\d* of \d+$/m);
+    const upper = await snapshots.upperDirectory("hostile");
     const found = new Set<string>();
     for (const name of ["..", "../work", ".", "victim", "victim/dir", "victim/file", "victim/link"]) {
       for (const attribute of hostList(join(upper, name))) {
@@ -188,9 +202,20 @@ describe("what a container writes", () => {
       }
     }
     assert.deepEqual([...found], ["victim/dir trusted.overlay.opaque"]);
-    await merged("hostile");
+    await snapshots.merged("hostile");
   });
 });
+
+for (const series of ["1.6", "2.1"]) {
+  it(`what a container writes is committed by containerd ${series}, too, as with runc`, async (t) => {
+    const snapshots = await Snapshots.start(series);
+    t.after(() => snapshots.machine.stop());
+    await snapshots.run("runc", RUNC, CHANGES);
+    await snapshots.run("kata", RUNTIME, CHANGES);
+    assert.equal(snapshots.printed.get("kata"), snapshots.printed.get("runc"));
+    assert.deepEqual(await snapshots.committed("kata"), await snapshots.committed("runc"));
+  });
+}
 
 /** Whether a name, or a line that begins with it, is of a directory that the runtime makes: runc and crun choose different modes. */
 function isMountPoint(line: string): boolean {
