@@ -12,8 +12,8 @@ const WORKLOADS = {
     "$b rm -f /log; i=0; while [ $i -lt 100 ]; do echo line >> /log; $b fsync /log; i=$((i + 1)); done",
 };
 
-const PREPARE = `b=/bin/busybox; $b mkdir /dev/shm/f; cd /dev/shm/f; i=0
-  while [ $i -lt ${SMALL_FILES} ]; do $b head -c 1024 /dev/urandom > f$i; i=$((i + 1)); done
+const PREPARE = `b=/bin/busybox; $b mkdir /dev/shm/f; cd /dev/shm/f
+  $b head -c $((${SMALL_FILES} * 1024)) /dev/urandom | $b split -a 4 -b 1024
   $b tar -c -f /dev/shm/files.tar -C /dev/shm f; $b rm -r /dev/shm/f`;
 
 /**

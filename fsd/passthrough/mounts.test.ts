@@ -6,6 +6,7 @@ import { type TestContext, test } from "node:test";
 import { FUSE_ATTR_SUBMOUNT, Opcode } from "../fuse/constants.js";
 import type { FuseServerOptions } from "../fuse/fuse-server.js";
 import { type Fixture, needsRoot, serveDirectory } from "../testing/fixture.js";
+import { cannotFreeze, mountFreezable } from "../testing/frozen-file-system.js";
 import { RecordedWindow } from "../testing/recorded-window.js";
 import { cstring, ROOT, u32, u64 } from "../testing/test-guest.js";
 import type { ExportOption } from "./export-policy.js";
@@ -125,4 +126,20 @@ test("without announce-submounts the guest sees one file system", { skip: needsR
   const { attr } = guest.lookup(ROOT, "late");
   execFileSync("umount", ["-l", join(dir, "late")]);
   assert.equal(attr.flags & FUSE_ATTR_SUBMOUNT, 0);
+});
+
+test("SYNCFS of the root reaches the disks of mounts that are one file system with it to the guest", {
+  skip: cannotFreeze,
+}, (t) => {
+  const disk = mountFreezable(t);
+  const { guest } = serveDirectory(t, { announceSubmounts: false }, (dir) => {
+    mkdirSync(join(dir, "upper"));
+    execFileSync("mount", ["--bind", disk.dir, join(dir, "upper")]);
+    t.after(() => execFileSync("umount", ["-l", join(dir, "upper")]));
+  });
+  const { entry, fh } = guest.create(guest.lookup(ROOT, "upper").nodeId, "file", 2, 0o600);
+  const text = "is on the disk when SYNCFS has returned";
+  guest.write(entry.nodeId, fh, 0, Buffer.from(text));
+  guest.call(Opcode.SYNCFS, ROOT, [u64(0n)]);
+  assert.ok(readFileSync(disk.image).includes(text));
 });

@@ -17,6 +17,8 @@ export const cannotFreeze =
 /** A file system on which everything that writes waits between {@link freeze} and {@link thaw}. */
 export interface Freezable {
   readonly dir: string;
+  /** The file that the file system is in. */
+  readonly image: string;
   freeze(): void;
   thaw(): void;
 }
@@ -41,5 +43,5 @@ export function mountFreezable(t: TestContext): Freezable {
     execFileSync("umount", ["--lazy", dir]);
     rmSync(outside, { recursive: true, force: true });
   });
-  return { dir, freeze: () => run("--freeze"), thaw: () => run("--unfreeze") };
+  return { dir, image, freeze: () => run("--freeze"), thaw: () => run("--unfreeze") };
 }
