@@ -8,8 +8,8 @@ const WORKLOADS = {
   [`unpack ${SMALL_FILES} files of 1 KiB`]:
     "$b rm -rf /files; $b mkdir /files; $b tar -x -f /dev/shm/files.tar -C /files",
   "append 20,000 lines of 64 bytes": "$b rm -f /lines; $b dd if=/dev/zero of=/lines bs=64 count=20000",
-  "append a line and fsync it, 100 times":
-    "$b rm -f /log; i=0; while [ $i -lt 100 ]; do echo line >> /log; $b fsync /log; i=$((i + 1)); done",
+  "append a line and fsync it, 100 times, by a process each":
+    "$b rm -f /log; i=0; while [ $i -lt 100 ]; do echo line | $b dd of=/log bs=5 seek=$i conv=notrunc,fsync; i=$((i + 1)); done",
 };
 
 const PREPARE = `b=/bin/busybox; $b mkdir /dev/shm/f; cd /dev/shm/f
