@@ -13,7 +13,7 @@ const WORKLOADS = {
 };
 
 const PREPARE = `b=/bin/busybox; $b mkdir /dev/shm/f; cd /dev/shm/f
-  $b head -c $((${SMALL_FILES} * 1024)) /dev/urandom | $b split -a 4 -b 1024
+  i=0; while [ $i -lt ${SMALL_FILES} ]; do $b head -c 1024 /dev/zero > f$i; i=$((i + 1)); done
   $b tar -c -f /dev/shm/files.tar -C /dev/shm f; $b rm -r /dev/shm/f`;
 
 /**
