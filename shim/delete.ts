@@ -8,6 +8,7 @@ import { readAnnotations } from "./bundle.js";
 import { containerTypeOf } from "./container-type.js";
 import { encodeDeleteResponse } from "./delete-response.js";
 import { messageOf } from "./error.js";
+import { killProcess } from "./kill-process.js";
 import { runningShimPid } from "./shim-process.js";
 import type { SandboxIdentity } from "./task/sandbox-port.js";
 
@@ -68,7 +69,7 @@ function ownsSandbox(bundle: string): boolean {
 async function killShim(bundle: string): Promise<void> {
   const pid = runningShimPid(bundle);
   if (pid === undefined) return;
-  process.kill(pid, "SIGKILL");
+  killProcess(pid);
   while (runningShimPid(bundle) !== undefined) await sleep(5);
 }
 

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { killProcess } from "../kill-process.js";
 import type { SandboxIdentity } from "../task/sandbox-port.js";
 import { recordedProcesses } from "./child.js";
 import { removeRecordedCgroups } from "./host-cgroups.js";
@@ -13,7 +14,7 @@ const POLL_MS = 5;
  */
 export async function cleanUpSandbox(sandbox: SandboxIdentity): Promise<void> {
   const layout = sandboxLayout(sandbox);
-  for (const pid of recordedProcesses(layout.processes)) process.kill(pid, "SIGKILL");
+  for (const pid of recordedProcesses(layout.processes)) killProcess(pid);
   while (recordedProcesses(layout.processes).length > 0) await delay(POLL_MS);
   await removeRecordedCgroups(layout.cgroups);
   removeDirectory(layout);
