@@ -7,11 +7,12 @@ import { killProcess } from "./kill-process.js";
 test("a process is killed, and one that has ended is no error", async () => {
   const child = spawn("sleep", ["60"], { stdio: "ignore" });
   await once(child, "spawn");
-  assert.ok(child.pid !== undefined);
-  killProcess(child.pid);
+  const { pid } = child;
+  assert.ok(pid !== undefined);
+  killProcess(pid);
   const [, signal] = await once(child, "exit");
   assert.equal(signal, "SIGKILL");
-  assert.doesNotThrow(() => killProcess(child.pid ?? 0));
+  assert.doesNotThrow(() => killProcess(pid));
 });
 
 test("what kill(2) refuses otherwise is an error", () => {
