@@ -67,6 +67,8 @@ const MEMORY: readonly SyscallName[] = [
 const THREADS: readonly SyscallName[] = [
   ...(["futex", "sched_yield", "sched_getaffinity", "set_robust_list", "rseq", "membarrier"] as const),
   ...(["gettid", "getpid", "exit", "exit_group", "getcpu"] as const),
+  // pthread_getschedparam(3): V8 of Node.js 24 asks for a thread's priority when it has to wait for a lock.
+  ...(["sched_getparam", "sched_getscheduler"] as const),
   ...(["rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack"] as const),
 ];
 

@@ -144,6 +144,8 @@ const NUMBERS = {
   rt_sigprocmask: [14, 135],
   rt_sigreturn: [15, 139],
   sched_getaffinity: [204, 123],
+  sched_getparam: [143, 121],
+  sched_getscheduler: [145, 120],
   sched_yield: [24, 124],
   seccomp: [317, 277],
   sendmsg: [46, 211],

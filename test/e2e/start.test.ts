@@ -15,7 +15,7 @@ describe("npm start", () => {
     for (const claim of ["kernel", "root", "contents", "DAX", "page cache"]) {
       assert.match(text, new RegExp(`^  ok +${claim} `, "m"));
     }
-    assert.match(text, /lower layers on virtiofs/);
+    assert.match(text, /lower layers on virtio-fs/);
     assert.match(text, /phases +shim start \d+ ms, kata-fsd \d+ ms, QEMU \d+ ms, kernel to agent \d+ ms/);
   });
 
