@@ -87,6 +87,15 @@ test("a pod's container leaves the sandbox alone", () => {
   assert.equal(existsSync(socket), true);
 });
 
+test("a sandbox whose bundle cannot be read any more is cleaned up all the same", () => {
+  rmSync(join(bundle, "config.json"));
+  const { status, response, warnings } = runDelete();
+  assert.deepEqual([status, response.exit_status], [0, 137]);
+  assert.match(warnings, /config\.json/);
+  assert.equal(existsSync(join(bundle, "cleaned-up")), true);
+  assert.equal(existsSync(socket), false);
+});
+
 test("answers even when a step fails, and reports it", () => {
   const { status, response, warnings } = runDelete(`throw new Error("QEMU does not end")`);
   assert.deepEqual([status, response.exit_status], [0, 137]);

@@ -55,13 +55,13 @@ async function cleanUp(args: ShimArgs, bundle: string, cleanUpSandbox: CleanUpSa
   await attempt("the rootfs", () => unmountRootfs(bundle));
 }
 
-/** Whether the task brought the VM up. A bundle that cannot be read any more had its VM, if any, cleaned up before. */
+/** Whether the task brought the VM up. Of a bundle that cannot be read it is assumed: there is nothing under the id of a task that did not. */
 function ownsSandbox(bundle: string): boolean {
   try {
     return containerTypeOf(readAnnotations(bundle)).kind !== "pod-container";
   } catch (error) {
     warn(messageOf(error));
-    return false;
+    return true;
   }
 }
 

@@ -10,7 +10,10 @@ export function endingWithUs(command: readonly string[]): string[] {
   return ["setpriv", "--pdeathsig", "KILL", "--", ...command];
 }
 
-/** Notes processes, each with its start time: a pid alone may be another process's by the time it is needed. */
+/**
+ * Notes the processes of a sandbox, its shim's first, each with its start time: a pid alone may be another process's by the time it is
+ * needed.
+ */
 export function recordProcesses(file: string, pids: readonly number[]): void {
   const lines = pids.map((pid) => `${pid} ${startTimeOf(pid) ?? 0}\n`);
   writeFileAtomically(file, lines.join(""));
@@ -18,6 +21,27 @@ export function recordProcesses(file: string, pids: readonly number[]): void {
 
 /** Those of the recorded processes that still run. A missing record means that there are none. */
 export function recordedProcesses(file: string): number[] {
+  return readRecord(file)
+    .filter(isRunning)
+    .map(({ pid }) => pid);
+}
+
+/** The recorded shim, if it still runs. */
+export function recordedShim(file: string): number | undefined {
+  const [shim] = readRecord(file);
+  return shim !== undefined && isRunning(shim) ? shim.pid : undefined;
+}
+
+interface RecordedProcess {
+  readonly pid: number;
+  readonly startTime: string;
+}
+
+function isRunning({ pid, startTime }: RecordedProcess): boolean {
+  return startTimeOf(pid) === startTime;
+}
+
+function readRecord(file: string): RecordedProcess[] {
   let text: string;
   try {
     text = readFileSync(file, "utf8");
@@ -25,7 +49,8 @@ export function recordedProcesses(file: string): number[] {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
     throw error;
   }
-  return [...text.matchAll(/^(\d+) (\d+)$/gm)]
-    .filter(([, pid, startTime]) => startTimeOf(Number(pid)) === startTime)
-    .map(([, pid]) => Number(pid));
+  return [...text.matchAll(/^(\d+) (\d+)$/gm)].map(([, pid, startTime = ""]) => ({
+    pid: Number(pid),
+    startTime,
+  }));
 }

@@ -1,5 +1,5 @@
-import { accessSync, mkdirSync } from "node:fs";
-import { basename, dirname } from "node:path";
+import { accessSync } from "node:fs";
+import { basename } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Configuration } from "../../configs/index.js";
 import { keepDescriptorsFromChildren } from "../../lib/sys/close-on-exec.js";
@@ -7,7 +7,7 @@ import { acceptToUnix, createVsockDevice, serveUnixBridge } from "../../lib/vsoc
 import { messageOf, ShimError, StatusCode } from "../error.js";
 import type { ShimLogger } from "../log/logger.js";
 import { addressAnsweredMs } from "../start-clock.js";
-import type { SandboxFactory, SandboxSpec } from "../task/sandbox-port.js";
+import type { SandboxFactory, SandboxIdentity, SandboxSpec } from "../task/sandbox-port.js";
 import { timeLimitMs } from "../time-limits.js";
 import { AcceleratorError, chooseAccelerator } from "../vm/accelerator.js";
 import { vcpuThreads } from "../vm/hotplug.js";
@@ -16,6 +16,7 @@ import { type QemuCommand, QemuError, type QemuProcess } from "../vm/qemu-proces
 import type { AgentClient } from "./agent-client.js";
 import { sandboxCgroupPath } from "./cgroup-path.js";
 import { recordProcesses } from "./child.js";
+import { claimDirectory } from "./claim-directory.js";
 import { sandboxConfiguration } from "./configuration.js";
 import { FsDaemon } from "./daemon.js";
 import { ElasticVm } from "./elastic-vm.js";
@@ -45,18 +46,16 @@ import { largestVmSize, vmSize } from "./vm-size.js";
 
 /** Brings VMs up by the configuration that containerd or the environment names. */
 export function createSandboxFactory(address: string, logger: ShimLogger): SandboxFactory {
-  return { create: (spec) => createSandbox(spec, sandboxLayout({ ...spec, address }), logger) };
+  return { create: (spec) => createSandbox({ ...spec, address }, logger) };
 }
 
-async function createSandbox(
-  spec: SandboxSpec,
-  layout: SandboxLayout,
-  logger: ShimLogger,
-): Promise<KataSandbox> {
+type AddressedSpec = SandboxSpec & SandboxIdentity;
+
+async function createSandbox(spec: AddressedSpec, logger: ShimLogger): Promise<KataSandbox> {
   const undo = new UndoStack();
   try {
     const configuration = await sandboxConfiguration(spec, logger);
-    return await bringUp(spec, layout, configuration, undo, logger);
+    return await bringUp(spec, configuration, undo, logger);
   } catch (error) {
     await undo.undo().catch((failure: unknown) => {
       logger.error("a failed start left something behind", { error: messageOf(failure) });
@@ -67,12 +66,13 @@ async function createSandbox(
 
 /** Each step registers with `undo` how it is undone before the next one begins. */
 async function bringUp(
-  { id, bundle }: SandboxSpec,
-  layout: SandboxLayout,
+  spec: AddressedSpec,
   configuration: Configuration,
   undo: UndoStack,
   logger: ShimLogger,
 ): Promise<KataSandbox> {
+  const { id, bundle } = spec;
+  const layout = sandboxLayout(spec);
   keepDescriptorsFromChildren();
   const { hypervisor, guest, daemon: daemonConfiguration, runtime } = configuration;
   const accelerator = chosenAccelerator(hypervisor.accelerator);
@@ -82,7 +82,8 @@ async function bringUp(
   if (guest.image !== undefined) requireReadable(guest.image, "guest.image: a disk image");
   if (guest.initrd !== undefined) requireReadable(guest.initrd, "guest.initrd: an initial ramdisk");
   await checkQemu(hypervisor, daemonConfiguration.dax);
-  makeDirectory(layout, undo);
+  await claimDirectory(spec, logger);
+  undo.add(layout.directory, () => removeDirectory(layout));
   const config = readConfig(bundle);
   const cgroups = enterCgroups(id, config, layout, runtime.sandboxCgroupOnly, undo, logger);
 
@@ -99,7 +100,7 @@ async function bringUp(
     FsDaemon.start(daemonConfiguration, guestRoot, layout, broker, logger),
   );
   undo.add("kata-fsd", () => daemon.stop());
-  recordProcesses(layout.processes, [daemon.pid]);
+  recordProcesses(layout.processes, [process.pid, daemon.pid]);
 
   const largest = largestVmSize(hypervisor);
   const size = vmSize(hypervisor, largest, [sandboxLimits(config)]);
@@ -107,7 +108,7 @@ async function bringUp(
   const [qemu, qemuMs] = await timed(() =>
     startQemu({ id, configuration, accelerator, size, largest: growsTo, layout, logger }, undo),
   );
-  recordProcesses(layout.processes, [daemon.pid, qemu.pid]);
+  recordProcesses(layout.processes, [process.pid, daemon.pid, qemu.pid]);
   const admitGuest = async () => cgroups?.admitGuest(qemu.pid, await vcpuThreads(qemu.qmp));
   await admitGuest();
 
@@ -208,18 +209,6 @@ function requireReadable(path: string, needed: string): void {
   } catch (cause) {
     throw new ShimError(StatusCode.FAILED_PRECONDITION, `${messageOf(cause)}; needed: ${needed}`, { cause });
   }
-}
-
-function makeDirectory(layout: SandboxLayout, undo: UndoStack): void {
-  mkdirSync(dirname(layout.directory), { recursive: true, mode: 0o700 });
-  try {
-    mkdirSync(layout.directory, { mode: 0o700 });
-  } catch (cause) {
-    throw new ShimError(StatusCode.ALREADY_EXISTS, `${messageOf(cause)}: another sandbox has this id`, {
-      cause,
-    });
-  }
-  undo.add(layout.directory, () => removeDirectory(layout));
 }
 
 /** Resolves when QEMU or the daemon has ended, with what tells most: a daemon that ends in order does so because QEMU has. */

@@ -112,7 +112,10 @@ export class QemuProcess {
     if (code === 0) return new QemuError(`the guest has stopped; ${this.describeConsole()}`);
     const how = signal === null ? `exit status ${code}` : `signal ${signal}`;
     const words = this.#stderr.lastLines(STDERR_LINES_TOLD).join(" | ");
-    return new QemuError(`QEMU ended with ${how}${words === "" ? "" : `: ${words}`}`);
+    const said = words === "" ? "" : `: ${words}`;
+    // Nothing that the guest said is no news of a QEMU that did not come so far.
+    const guest = this.console.lastLines(1).length === 0 ? "" : `; ${this.describeConsole()}`;
+    return new QemuError(`QEMU ended with ${how}${said}${guest}`);
   }
 }
 
