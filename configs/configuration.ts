@@ -114,8 +114,12 @@ export interface TimeLimits {
   readonly agentCallSeconds: number;
   /** For the agent's first answer, once it has been connected to. */
   readonly agentCheckSeconds: number;
+  /** How long a guest that runs may leave the agent's Check unanswered; 0 asks never. */
+  readonly guestSilenceSeconds: number;
   /** For the agent's farewell. */
   readonly agentEndSeconds: number;
+  /** For containerd's `delete` of a sandbox whose shim is gone. containerd itself gives it 5 s. */
+  readonly deleteSeconds: number;
   /** Between the loss of the agent and the knowledge why. */
   readonly lossSeconds: number;
   /** How long the output of a process that has ended may stand still. */
@@ -191,7 +195,9 @@ export const CONFIGURATION_FIELDS: { readonly [S in keyof Configuration]: Sectio
     daemonAnswerSeconds: seconds(1, { from: 0.1, to: 60 }),
     agentCallSeconds: seconds(60, { from: 1, to: 3600 }),
     agentCheckSeconds: seconds(10, { from: 1, to: 600 }),
+    guestSilenceSeconds: seconds(120, { from: 0, to: 86_400 }),
     agentEndSeconds: seconds(3, { from: 0.1, to: 60 }),
+    deleteSeconds: seconds(2, { from: 0.5, to: 4.5 }),
     lossSeconds: seconds(1, { from: 0.1, to: 60 }),
     outputIdleSeconds: seconds(3, { from: 0.5, to: 600 }),
     unreadOutputSeconds: seconds(60, { from: 0.5, to: 86_400 }),

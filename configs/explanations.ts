@@ -95,8 +95,12 @@ export const EXPLANATIONS: Explanations = {
       agentCallSeconds:
         "For each call of the agent, such as the creation of a container; not for those that wait for a process or its output.",
       agentCheckSeconds: "For the agent's first answer, once a connection to it is there.",
+      guestSilenceSeconds:
+        "How long the guest may be silent before it counts as hung, and its sandbox ends with an error. It is asked four times within that; 0 asks never.",
       agentEndSeconds:
         "For the agent to end its containers when the sandbox ends; the virtual machine is killed then.",
+      deleteSeconds:
+        "For the clean-up of a sandbox whose shim is gone. containerd waits 5 s for the answer. Counts in the configuration file; a pod's annotations and containerd's ConfigPath are not known then.",
       lossSeconds: "Between the loss of the agent and the knowledge why, which the error tells.",
       outputIdleSeconds:
         "How long the output of a process that has ended may stand still before its exit is reported. The agent itself ends it half a second after the exit; emulation on a busy host is slower.",

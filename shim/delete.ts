@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync, realpathSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { configurationOf, NO_OPTIONS, resolveConfiguration } from "../configs/index.js";
 import { socketPath } from "./address.js";
 import type { ShimArgs } from "./args.js";
 import { readAnnotations } from "./bundle.js";
@@ -11,9 +12,7 @@ import { messageOf } from "./error.js";
 import { killProcess } from "./kill-process.js";
 import { runningShimPid } from "./shim-process.js";
 import type { SandboxIdentity } from "./task/sandbox-port.js";
-
-/** containerd gives `delete` 5 s, and its caller waits for it. */
-const CLEANUP_LIMIT_MS = 2_000;
+import { setTimeLimits, timeLimitMs } from "./time-limits.js";
 
 /** 128 + SIGKILL: what became of a task whose shim did not end it in order. */
 const KILLED_STATUS = 137;
@@ -33,11 +32,13 @@ export async function deleteTask(
   bundle: string,
   cleanUpSandbox: CleanUpSandbox,
 ): Promise<number> {
+  await attempt("the configuration", readTimeLimits, "not read");
+  const limitMs = timeLimitMs("deleteSeconds");
   const limit = new AbortController();
-  const timeout = sleep(CLEANUP_LIMIT_MS, "timeout", { signal: limit.signal });
+  const timeout = sleep(limitMs, "timeout", { signal: limit.signal });
   const outcome = await Promise.race([cleanUp(args, bundle, cleanUpSandbox), timeout]);
   limit.abort();
-  if (outcome === "timeout") warn(`clean-up of ${args.id} is not complete after ${CLEANUP_LIMIT_MS} ms`);
+  if (outcome === "timeout") warn(`clean-up of ${args.id} is not complete after ${limitMs} ms`);
   process.stdout.write(
     encodeDeleteResponse({ pid: 0, exit: { status: KILLED_STATUS, exitedAt: new Date() } }),
   );
@@ -94,11 +95,21 @@ function mountPoints(): string[] {
     );
 }
 
-async function attempt(what: string, step: () => void | Promise<void>): Promise<void> {
+/** Of the machine: what containerd and the pod said of the configuration went with the shim. @throws ConfigError */
+async function readTimeLimits(): Promise<void> {
+  const effective = await resolveConfiguration({ env: process.env, options: NO_OPTIONS, annotations: {} });
+  setTimeLimits(configurationOf(effective).timeLimits);
+}
+
+async function attempt(
+  what: string,
+  step: () => void | Promise<void>,
+  without = "not cleaned up",
+): Promise<void> {
   try {
     await step();
   } catch (error) {
-    warn(`${what} is not cleaned up: ${messageOf(error)}`);
+    warn(`${what} is ${without}: ${messageOf(error)}`);
   }
 }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants, existsSync, readdirSync, readFileSync } from "node:fs";
+import { accessSync, constants, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { Cgroup, CgroupError, rememberPlace, removeCgroup, removeIfEmpty } from "./cgroup.js";
@@ -109,4 +109,30 @@ test("version 1: a thread is moved alone", { skip: v1.length === 0 && "not mount
   };
   assert.deepEqual(placesOf(moved ?? ""), cgroup.directories);
   assert.notDeepEqual(placesOf(`${child.pid}`), cgroup.directories);
+});
+
+const memory =
+  mountedHierarchies().find(({ controllers }) => controllers.includes("memory")) ??
+  mountedHierarchies().find(({ version }) => version === 2);
+const LIMIT_FILES = { 1: "memory.limit_in_bytes", 2: "memory.max" } as const;
+
+test("processes that the kernel kills for want of memory are counted", {
+  skip: memory === undefined ? "no memory controller here" : reasonToSkip([memory]),
+}, async (t) => {
+  assert.ok(memory);
+  const cgroup = Cgroup.create([memory], `/kata-fs-test-oom-${process.pid}`);
+  const [directory = ""] = cgroup.directories;
+  t.after(() => removeCgroup(directory, 2000));
+  writeFileSync(join(directory, LIMIT_FILES[memory.version]), `${8 << 20}`);
+  assert.equal(cgroup.oomKills(), 0);
+  // What it waits for comes when it is in the cgroup.
+  const hungry = spawn("sh", ["-c", "read -r _; exec dd if=/dev/zero of=/dev/null bs=200M count=1"], {
+    stdio: ["pipe", "ignore", "ignore"],
+  });
+  const ended = once(hungry, "exit");
+  t.after(() => hungry.kill("SIGKILL"));
+  cgroup.addProcess(hungry.pid ?? 0);
+  hungry.stdin.end("go\n");
+  assert.deepEqual(await ended, [null, "SIGKILL"]);
+  assert.equal(cgroup.oomKills(), 1);
 });

@@ -21,6 +21,8 @@ export class CgroupError extends Error {
 const V2_CONTROLLERS = ["cpu", "cpuset", "io", "memory", "pids"];
 /** Of a cpuset of version 1, without which it takes no process. */
 const CPUSET_FILES = ["cpuset.cpus", "cpuset.mems"];
+/** Where the memory controller counts processes that it has killed: version 2, version 1. */
+const OOM_FILES = ["memory.events", "memory.oom_control"];
 /** Between attempts to remove a cgroup whose processes are about to be gone. */
 const RETRY_MS = 5;
 /** Another one may remove an empty parent between its making and that of the child. */
@@ -65,10 +67,30 @@ export class Cgroup {
     for (const directory of this.directories) write(join(directory, "cgroup.procs"), `${pid}`);
   }
 
+  /** How many of its processes the kernel has killed for want of memory, in it or above it. 0 where nothing counts them. */
+  oomKills(): number {
+    return Math.max(
+      0,
+      ...this.directories.flatMap((directory) => OOM_FILES.map((file) => oomKillsIn(join(directory, file)))),
+    );
+  }
+
   /** Of a process whose other threads stay where they are: see {@link takesThreads}. @throws CgroupError */
   addThread(tid: number): void {
     for (const directory of this.directories) write(join(directory, "tasks"), `${tid}`);
   }
+}
+
+function oomKillsIn(file: string): number {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    // Each hierarchy has the files of its own controllers only.
+    if (codeOf(error) === "ENOENT") return 0;
+    throw new CgroupError(messageOf(error), codeOf(error), { cause: error });
+  }
+  return Number(/^oom_kill (\d+)$/m.exec(text)?.[1] ?? 0);
 }
 
 /**

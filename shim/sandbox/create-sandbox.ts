@@ -22,6 +22,7 @@ import { FsDaemon } from "./daemon.js";
 import { ElasticVm } from "./elastic-vm.js";
 import { connectAgent } from "./guest-boot.js";
 import { isDirectoryGuest } from "./guest-os.js";
+import { HealthWatch } from "./health-watch.js";
 import { HostCgroups } from "./host-cgroups.js";
 import { HostEvents } from "./host-events.js";
 import { KataSandbox } from "./kata-sandbox.js";
@@ -112,12 +113,12 @@ async function bringUp(
   const admitGuest = async () => cgroups?.admitGuest(qemu.pid, await vcpuThreads(qemu.qmp));
   await admitGuest();
 
-  const died = firstLoss(qemu, daemon);
+  const ended = explained(firstLoss(qemu, daemon), cgroups);
   const [agent, kernelToAgentMs] = await timed(() =>
     connectAgent({
       connect: (port, signal) => vsock.connect(port, signal),
       timeLimitMs: timeLimitMs("bootSeconds"),
-      lost: died,
+      lost: ended,
       describeConsole: () => qemu.describeConsole(),
     }),
   );
@@ -126,6 +127,9 @@ async function bringUp(
   const [, createSandboxMs] = await timed(() =>
     createGuestSandbox(agent, id, bundle, daemonConfiguration.dax),
   );
+  const health = watchHealth(qemu, agent);
+  if (health !== undefined) undo.add("the watch of the guest's health", () => health.stop());
+  const died = health === undefined ? ended : Promise.race([ended, health.lost]);
   const events = HostEvents.follow(layout.eventsSocket, agent, logger);
   undo.add("the host's events", () => events.close());
   const phases: Phases = {
@@ -215,6 +219,30 @@ function requireReadable(path: string, needed: string): void {
 async function firstLoss(qemu: QemuProcess, daemon: FsDaemon): Promise<Error> {
   const loss = await Promise.race([qemu.ended, daemon.ended]);
   return await Promise.race([qemu.ended, delay(timeLimitMs("qemuEndSeconds"), loss, { ref: false })]);
+}
+
+/** Tells the end of a process that the host has killed for want of memory from others. */
+async function explained(lost: Promise<Error>, cgroups: HostCgroups | undefined): Promise<Error> {
+  const reason = await lost;
+  const kills = cgroups?.oomKills() ?? 0;
+  if (kills === 0) return reason;
+  return new ShimError(
+    StatusCode.RESOURCE_EXHAUSTED,
+    `the host had no memory left for the sandbox's control group, and killed: ${reason.message}`,
+    { cause: reason },
+  );
+}
+
+/** @returns undefined where the configuration wants no watch */
+function watchHealth(qemu: QemuProcess, agent: AgentClient): HealthWatch | undefined {
+  const silenceMs = timeLimitMs("guestSilenceSeconds");
+  if (silenceMs === 0) return undefined;
+  return new HealthWatch({
+    check: () => agent.check(),
+    isVmRunning: () => qemu.isVmRunning(timeLimitMs("agentCheckSeconds")),
+    silenceMs,
+    describeConsole: () => qemu.describeConsole(),
+  });
 }
 
 /** Has the agent mount both shares, and a memory file system for /dev/shm of all containers. */

@@ -97,6 +97,17 @@ export class HostCgroups {
     else this.sandbox.addProcess(vmmPid);
   }
 
+  /** How many processes in them the kernel has killed because there was no memory left. */
+  oomKills(): number {
+    try {
+      return this.sandbox.oomKills() + (this.overhead?.oomKills() ?? 0);
+    } catch (error) {
+      if (!(error instanceof CgroupError)) throw error;
+      // What it would explain is told without it.
+      return 0;
+    }
+  }
+
   /** Moves this process back to where it was, and removes the cgroups. @throws CgroupError when others are in them */
   async leave(): Promise<void> {
     this.goBack();

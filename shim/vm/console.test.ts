@@ -34,3 +34,12 @@ test("has no lines at first, and shows a character that was cut in half as such"
   tail.append(Buffer.from("xx€ab"));
   assert.deepEqual(tail.lastLines(3), ["\ufffd\ufffdab"]);
 });
+
+test("tells first what was wrong when more has followed", () => {
+  const tail = new TailBuffer(1000);
+  const panic = "[    7.3] Kernel panic - not syncing: sysrq triggered crash";
+  tail.append(Buffer.from(`booting\n${panic}\nRAX: 1\nRBX: 2\nRCX: 3\n`));
+  assert.deepEqual(tail.tellingLines(2), [panic, "…", "RBX: 2", "RCX: 3"]);
+  assert.deepEqual(tail.tellingLines(4), [panic, "RAX: 1", "RBX: 2", "RCX: 3"]);
+  assert.deepEqual(new TailBuffer(10).tellingLines(2), []);
+});

@@ -1,3 +1,6 @@
+/** What Linux says of its own end, and of what usually comes before. */
+const TELLING = /Kernel panic - not syncing|Out of memory: Killed process|BUG: |Oops: /;
+
 /** How much of the guest's console is kept. */
 export const CONSOLE_BYTES = 64 * 1024;
 
@@ -31,12 +34,23 @@ export class TailBuffer {
 
   /** The last `count` lines that are not blank, without what only a terminal understands. */
   lastLines(count: number): string[] {
-    const lines = this.toString()
+    return this.#lines().slice(-count);
+  }
+
+  /** As {@link lastLines}, before them the last line with a kernel's words of what is wrong, which a dump of registers may have pushed away. */
+  tellingLines(count: number): string[] {
+    const lines = this.#lines();
+    const telling = lines.findLastIndex((line) => TELLING.test(line));
+    const rest = lines.slice(-count);
+    return telling === -1 || telling >= lines.length - count ? rest : [lines[telling] ?? "", "…", ...rest];
+  }
+
+  #lines(): string[] {
+    return this.toString()
       .replaceAll(ESCAPE_SEQUENCE, "")
       .split(/[\r\n]+/)
       .map((line) => line.replaceAll(/\p{Cc}/gu, "").trimEnd())
       .filter((line) => line !== "");
-    return lines.slice(-count);
   }
 }
 

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { Duplex } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
 import { CONSOLE_BYTES, TailBuffer } from "./console.js";
 import { qemuArguments, type VmDescription } from "./description.js";
 import { type InheritedDescriptors, QMP_FD } from "./inherited-descriptors.js";
@@ -95,6 +96,18 @@ export class QemuProcess {
     return this.#qmp;
   }
 
+  /** Whether the guest's processors run. Of a QEMU that does not answer within the limit it is assumed: nobody has stopped it by its monitor. */
+  async isVmRunning(limitMs: number): Promise<boolean> {
+    const late = delay(limitMs, { status: "silent" }, { ref: false });
+    try {
+      const { status } = vmStatus(await Promise.race([this.qmp.execute("query-status"), late]));
+      return status !== "paused";
+    } catch (error) {
+      if (error instanceof QmpError) return true;
+      throw error;
+    }
+  }
+
   /** Ends QEMU at once and waits for it. Harmless when it has ended. */
   async kill(): Promise<void> {
     this.child.kill("SIGKILL");
@@ -103,7 +116,7 @@ export class QemuProcess {
 
   /** The end of the guest's console for an error message, on one line. */
   describeConsole(): string {
-    const lines = this.console.lastLines(CONSOLE_LINES_TOLD);
+    const lines = this.console.tellingLines(CONSOLE_LINES_TOLD);
     return lines.length === 0 ? "its console is silent" : `end of its console: ${lines.join(" | ")}`;
   }
 
@@ -117,6 +130,11 @@ export class QemuProcess {
     const guest = this.console.lastLines(1).length === 0 ? "" : `; ${this.describeConsole()}`;
     return new QemuError(`QEMU ended with ${how}${said}${guest}`);
   }
+}
+
+/** StatusInfo of QEMU's qapi/run-state.json. */
+function vmStatus(answer: unknown): { readonly status: unknown } {
+  return typeof answer === "object" && answer !== null && "status" in answer ? answer : { status: undefined };
 }
 
 function failureToStart(child: ChildProcess, file: string): Promise<QemuError> {
