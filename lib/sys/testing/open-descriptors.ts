@@ -19,6 +19,19 @@ export function openDescriptors(): string[] {
   });
 }
 
+/**
+ * Which of the open descriptors are more than there were in `before`, what {@link openDescriptors} said. For tests that await: what the
+ * loader, or the test runner, has closed meanwhile must not make up for what the test leaves.
+ */
+export function openedSince(before: readonly string[]): string[] {
+  const known = [...before];
+  return openDescriptors().filter((target) => {
+    const index = known.indexOf(target);
+    if (index >= 0) known.splice(index, 1);
+    return index < 0;
+  });
+}
+
 function targetOf(fd: string): string | undefined {
   try {
     return readlinkSync(`/proc/self/fd/${fd}`);
