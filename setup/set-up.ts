@@ -67,7 +67,8 @@ export async function setUp(options: SetUpOptions): Promise<Toolchain> {
     if (options.containerd !== "none") await install(runcComponent(directory.runc, debian), progress);
     await setUpGuest(options, debian);
     if (dax) await install(preload, progress);
-    const forTests = testComponents(directory.testing, debian);
+    const guestRoot = join(directory.guest, GuestFiles.root);
+    const forTests = testComponents(directory.testing, guestRoot, debian);
     if (options.forTests) for (const component of forTests) await install(component, progress);
 
     const shmemPreload = dax ? join(directory.shmemPreload, SHMEM_PRELOAD) : undefined;
@@ -76,7 +77,7 @@ export async function setUp(options: SetUpOptions): Promise<Toolchain> {
         ? preloaded(givenQemu, shmemPreload)
         : await probeQemu(privateQemu(directory.qemu, shmemPreload), dax),
       kernel: join(directory.guest, GuestFiles.kernel),
-      guestRoot: join(directory.guest, GuestFiles.root),
+      guestRoot,
       shmemPreload,
       firmware: "qboot.rom",
       runc: join(directory.runc, "runc"),

@@ -33,6 +33,8 @@ export interface TestTools {
   readonly qemu: Readonly<Record<string, Toolchain["qemu"]>>;
   /** Bootable kernel images by series, such as "7.3". */
   readonly kernel: Readonly<Record<string, string>>;
+  /** By the same series: what a guest OS directory needs of the kernel's modules, to be laid over one. */
+  readonly kernelModules: Readonly<Record<string, string>>;
   /** Debian's virtiofsd, the control. */
   readonly virtiofsd: { readonly argv: readonly string[]; readonly version: string };
   /** Executables of Node.js by major, such as "24". */

@@ -18,6 +18,7 @@ import { commandOf, foreignProgram } from "./foreign-program.js";
 const KERNEL_METAPACKAGE = "linux-image-cloud-amd64";
 
 const OS_PACKAGES = ["busybox-static", "crun"];
+const GUEST_BUSYBOX = "usr/bin/busybox";
 
 /** What the agent loads from the npm tree rather than from its bundle: koffi's CommonJS files and its native module. */
 const KOFFI = "koffi";
@@ -114,17 +115,33 @@ async function installKernel(staging: string, root: string, debian: Debian, step
   await installImage(join(unpacked, "boot", vmlinuz), join(staging, GuestFiles.kernel), debian, step);
 
   step.update("kernel modules");
+  await installModules(unpacked, release, root, root);
+  await rm(unpacked, { recursive: true });
+  return release;
+}
+
+/**
+ * Puts the modules of a kernel that guests need to where a guest OS directory at `target` has them.
+ *
+ * @param unpacked the package
+ * @param tools a guest OS directory with busybox
+ */
+export async function installModules(
+  unpacked: string,
+  release: string,
+  target: string,
+  tools: string,
+): Promise<void> {
   const folder = join(GuestLayout.kernelModules, release);
   const modules = await copyModules(
     await existing(join(unpacked, folder), join(unpacked, "lib/modules", release)),
-    join(root, folder),
+    join(target, folder),
     Object.values(GUEST_MODULES),
-    [join(root, "usr/bin/busybox"), "unxz", "-c"],
+    [join(tools, GUEST_BUSYBOX), "unxz", "-c"],
   );
   const list = modules.map((group) => group.map((path) => `/${folder}/${path}\n`).join(""));
-  await writeFile(join(root, GuestLayout.moduleList), list.join("\n"));
-  await rm(unpacked, { recursive: true });
-  return release;
+  await mkdir(dirname(join(target, GuestLayout.moduleList)), { recursive: true });
+  await writeFile(join(target, GuestLayout.moduleList), list.join("\n"));
 }
 
 /** Puts the kernel to `target`, decompressed if it can be: that saves every guest the work. */

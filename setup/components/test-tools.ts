@@ -1,5 +1,6 @@
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { GUEST_MODULES, GuestLayout } from "../../guest/layout.js";
 import { run } from "../command.js";
 import { type Component, isInstalled } from "../component.js";
 import type { Debian } from "../debian/suites.js";
@@ -7,12 +8,15 @@ import { unpack } from "../debian/unpack.js";
 import { SetupError } from "../setup-error.js";
 import type { TestTools } from "../toolchain.js";
 import { commandOf, foreignProgram } from "./foreign-program.js";
-import { GuestFiles, installImage } from "./guest.js";
+import { GuestFiles, installImage, installModules } from "./guest.js";
 import { olderQemuComponent, privateQemu, probeQemu } from "./qemu.js";
 
 const KERNEL_METAPACKAGE = "linux-image-cloud-amd64";
-/** Has the bootable image since Debian split the kernel's package. */
+/** Have the bootable image and the modules since Debian split the kernel's package. */
 const KERNEL_PACKAGE = /^linux-binary-\d[^_]*/;
+const MODULES_PACKAGE = /^linux-modules-\d[^_]*/;
+/** Where the modules are, besides the kernel. */
+const MODULES = "modules";
 
 /** virtiofsd and what it links to, without the programs for user namespaces that its package depends on. */
 const VIRTIOFSD_PACKAGES = ["virtiofsd", "libc6", "libgcc-s1", "libcap-ng0", "libseccomp2"];
@@ -33,11 +37,15 @@ const folders = {
   node: "node",
 } as const;
 
-/** What the tests of kata-fsd use besides what a sandbox is made with, below `directory`. */
-export function testComponents(directory: string, debian: Debian): readonly Component[] {
+/**
+ * What the tests of kata-fsd use besides what a sandbox is made with, below `directory`.
+ *
+ * @param guestRoot the guest OS directory, there before these are installed
+ */
+export function testComponents(directory: string, guestRoot: string, debian: Debian): readonly Component[] {
   return [
     olderQemuComponent(join(directory, folders.qemu), debian),
-    newerKernelComponent(join(directory, folders.kernel), debian),
+    newerKernelComponent(join(directory, folders.kernel), guestRoot, debian),
     virtiofsdComponent(join(directory, folders.virtiofsd), debian),
     nodeComponent(join(directory, folders.node)),
   ];
@@ -52,6 +60,7 @@ export async function findTestTools(
   return {
     qemu: { [QEMU_SERIES]: await probeQemu(privateQemu(join(directory, folders.qemu)), false) },
     kernel: { [KERNEL_SERIES]: join(directory, folders.kernel, GuestFiles.kernel) },
+    kernelModules: { [KERNEL_SERIES]: join(directory, folders.kernel, MODULES) },
     virtiofsd: await probeVirtiofsd(join(directory, folders.virtiofsd)),
     node: Object.fromEntries(
       NODE_MAJORS.map((major) => [major, nodeOf(join(directory, folders.node), major)]),
@@ -82,13 +91,13 @@ function nodeOf(directory: string, major: string): string {
   return join(directory, major, "node_modules", NODE_PACKAGE, "bin/node");
 }
 
-/** The newest kernel that Debian 13 has for virtual machines, without its modules: virtio-fs is built in. */
-function newerKernelComponent(directory: string, debian: Debian): Component {
+/** The newest kernel that Debian 13 has for virtual machines, and those of its modules that guests need. */
+function newerKernelComponent(directory: string, guestRoot: string, debian: Debian): Component {
   return {
     title: "newer guest kernel",
     directory,
-    provides: [GuestFiles.kernel],
-    recipe: `trixie-backports ${KERNEL_METAPACKAGE} ${KERNEL_SERIES} 1`,
+    provides: [GuestFiles.kernel, join(MODULES, GuestLayout.moduleList)],
+    recipe: JSON.stringify(["trixie-backports", KERNEL_METAPACKAGE, KERNEL_SERIES, GUEST_MODULES, 2]),
     async build(staging, step) {
       const apt = await debian.root("trixie");
       const targetSuite = "trixie-backports";
@@ -97,20 +106,25 @@ function newerKernelComponent(directory: string, debian: Debian): Component {
         targetSuite,
         withDependencies: true,
       });
-      const image = files.map(({ fileName }) => KERNEL_PACKAGE.exec(fileName)?.[0]).find(Boolean);
-      if (image === undefined)
-        throw missing(`no kernel behind ${KERNEL_METAPACKAGE} in Debian's ${targetSuite}`);
+      const packages = [KERNEL_PACKAGE, MODULES_PACKAGE].map((name) => {
+        const found = files.map(({ fileName }) => name.exec(fileName)?.[0]).find(Boolean);
+        if (found === undefined)
+          throw missing(`no ${name.source} behind ${KERNEL_METAPACKAGE} in Debian's ${targetSuite}`);
+        return found;
+      });
       const unpacked = join(staging, "package");
       await mkdir(unpacked);
       await unpack(
-        await apt.download({ packages: [image], targetSuite, withDependencies: false }, step),
+        await apt.download({ packages, targetSuite, withDependencies: false }, step),
         unpacked,
         step,
       );
-      const modules = join(unpacked, "usr/lib/modules");
+      const modules = join(unpacked, GuestLayout.kernelModules);
       const [release] = await readdir(modules);
-      if (release === undefined) throw missing(`${image} without a kernel`);
+      if (release === undefined) throw missing(`${packages.join(" and ")} without a kernel`);
       await installImage(join(modules, release, "vmlinuz"), join(staging, GuestFiles.kernel), debian, step);
+      step.update("kernel modules");
+      await installModules(unpacked, release, join(staging, MODULES), guestRoot);
       await rm(unpacked, { recursive: true });
       return `Linux ${release}`;
     },

@@ -54,6 +54,9 @@ export async function containerdSeries(): Promise<readonly string[]> {
   return series;
 }
 
+/** Keys of the configuration that differ from what set-up wrote, or what makes them, given a directory that goes with the machine. */
+export type Changes = Overrides | ((disk: string) => Promise<Overrides>);
+
 /** A containerd with an image, whose sandboxes can be told from all others of the machine by their names. */
 export class Machine {
   readonly #names = new Set<string>();
@@ -68,13 +71,12 @@ export class Machine {
 
   /**
    * @param series a key of {@link Toolchain.containerd}
-   * @param changes keys of the configuration that differ from what set-up wrote
    * @param layers of the image, on top of its own, as tar archives
    * @param env of containerd, and so of the shims, besides this process's own
    */
   static async start(
     series: string,
-    changes: Overrides = {},
+    changes: Changes = {},
     layers: readonly Buffer[] = [],
     env: NodeJS.ProcessEnv = {},
   ): Promise<Machine> {
@@ -87,7 +89,8 @@ export class Machine {
     await mkdir(disk, { recursive: true });
     await mkdir(state, { recursive: true });
     const config = join(disk, "config.yaml");
-    await writeFile(config, withOverrides(await readFile(privateDirectory().configFile, "utf8"), changes));
+    const overrides = typeof changes === "function" ? await changes(disk) : changes;
+    await writeFile(config, withOverrides(await readFile(privateDirectory().configFile, "utf8"), overrides));
     const containerd = await PrivateContainerd.start(
       program,
       { root: join(disk, "containerd"), state: join(state, "c") },
