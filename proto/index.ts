@@ -7,3 +7,4 @@ import "./numbers.js";
 export { agent } from "./gen/agent.js";
 export { cgroups } from "./gen/cgroups.js";
 export { containerd } from "./gen/containerd.js";
+export { management } from "./gen/management.js";

@@ -7,6 +7,7 @@ import { createEventPublisher } from "./events/publisher.js";
 import { Lifetime } from "./lifetime.js";
 import type { Listener } from "./listen.js";
 import { createLogger, type ShimLogger } from "./log/logger.js";
+import { managementService } from "./management-service.js";
 import { writeShimPid } from "./shim-process.js";
 import { Controls } from "./task/controls.js";
 import type { SandboxFactory } from "./task/sandbox-port.js";
@@ -65,7 +66,10 @@ export async function serve(
     lifetime.end("Shutdown");
   };
   const server = createServer({
-    services: taskServices(tasks, new Controls(tasks, events), { version: VERSION, shutdown }),
+    services: {
+      ...taskServices(tasks, new Controls(tasks, events), { version: VERSION, shutdown }),
+      ...managementService(tasks, VERSION),
+    },
     onError: (error, { service, method }) =>
       logger.debug(`${service}/${method}`, { error: messageOf(error) }),
   });

@@ -10,6 +10,7 @@ import {
   supportsMemoryProbe,
 } from "../guest/hotplug.js";
 import { loadModule } from "../guest/kernel-modules.js";
+import { guestMetrics } from "../guest/metrics.js";
 import { reseedRandom } from "../guest/random.js";
 import { log } from "../log.js";
 import type { Sandbox } from "../sandbox.js";
@@ -63,6 +64,7 @@ export function sandboxMethods(options: SandboxMethodOptions): MethodTable {
         supports_seccomp: true,
       },
     })),
+    GetMetrics: method(agent.GetMetricsRequest, agent.Metrics, () => ({ metrics: guestMetrics() })),
     GetOOMEvent: method(agent.GetOOMEventRequest, agent.OOMEvent, async (_request, signal) => ({
       container_id: await oomEvents.next(signal),
     })),

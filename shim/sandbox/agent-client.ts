@@ -1,4 +1,4 @@
-import { type Codec, callUnary, type TtrpcClient } from "../../lib/ttrpc/index.js";
+import { type Codec, callUnary, StatusCode, type TtrpcClient, TtrpcError } from "../../lib/ttrpc/index.js";
 import { agent } from "../../proto/index.js";
 import { timeLimitMs } from "../time-limits.js";
 
@@ -47,6 +47,17 @@ export class AgentClient {
       request,
       options,
     );
+  }
+
+  /** What the guest counts, in Prometheus' text format; nothing from an agent without it. @throws TtrpcError */
+  async metrics(): Promise<string> {
+    try {
+      const { metrics } = await this.#call("GetMetrics", agent.GetMetricsRequest, agent.Metrics, {});
+      return metrics;
+    } catch (error) {
+      if (error instanceof TtrpcError && error.code === StatusCode.UNIMPLEMENTED) return "";
+      throw error;
+    }
   }
 
   createSandbox(request: agent.CreateSandboxRequest.$Properties): Promise<unknown> {

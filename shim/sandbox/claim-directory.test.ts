@@ -12,7 +12,8 @@ import { sandboxLayout } from "./layout.js";
 const logger = { debug() {}, info() {}, warn() {}, error() {} };
 
 function sandbox(t: TestContext, name: string) {
-  const identity = { address: "/run/test.sock", namespace: "n", id: `kata-fs-claim-${name}-${process.pid}` };
+  const id = `kata-fs-claim-${name}-${process.pid}`;
+  const identity = { address: "/run/test.sock", namespace: "n", id, bundle: "/run/bundle" };
   const layout = sandboxLayout(identity);
   t.after(() => rmSync(layout.directory, { recursive: true, force: true }));
   return { identity, layout };

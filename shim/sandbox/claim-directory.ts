@@ -6,6 +6,7 @@ import type { SandboxIdentity } from "../task/sandbox-port.js";
 import { recordedShim, recordProcesses } from "./child.js";
 import { cleanUpSandbox } from "./clean-up.js";
 import { sandboxLayout } from "./layout.js";
+import { writeRecord } from "./record.js";
 
 /**
  * Makes a sandbox's directory and records this process as its shim. What an earlier sandbox of the same name left whose shim is gone
@@ -13,8 +14,11 @@ import { sandboxLayout } from "./layout.js";
  *
  * @throws ShimError ALREADY_EXISTS while the shim of a sandbox of this name runs
  */
-export async function claimDirectory(sandbox: SandboxIdentity, logger: Logger): Promise<void> {
-  const { directory, processes } = sandboxLayout(sandbox);
+export async function claimDirectory(
+  sandbox: SandboxIdentity & { readonly bundle: string },
+  logger: Logger,
+): Promise<void> {
+  const { directory, processes, record } = sandboxLayout(sandbox);
   mkdirSync(dirname(directory), { recursive: true, mode: 0o700 });
   if (!makeDirectory(directory)) {
     const shim = recordedShim(processes);
@@ -24,6 +28,8 @@ export async function claimDirectory(sandbox: SandboxIdentity, logger: Logger): 
     if (!makeDirectory(directory)) throw alreadyExists(`${directory} has just been made`);
   }
   recordProcesses(processes, [process.pid]);
+  const { id, namespace, address, bundle } = sandbox;
+  writeRecord(record, { version: 1, id, namespace, address, bundle, createdAtMs: Date.now() });
 }
 
 /** @returns whether there was none */

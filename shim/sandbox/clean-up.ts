@@ -3,7 +3,7 @@ import { killProcess } from "../kill-process.js";
 import type { SandboxIdentity } from "../task/sandbox-port.js";
 import { recordedProcesses } from "./child.js";
 import { removeRecordedCgroups } from "./host-cgroups.js";
-import { removeDirectory, sandboxLayout } from "./layout.js";
+import { removeDirectory, type SandboxLayout, sandboxLayout } from "./layout.js";
 
 /** Between looks at a process that has been killed. */
 const POLL_MS = 5;
@@ -13,7 +13,11 @@ const POLL_MS = 5;
  * the shim's mount namespace, whose last process one of these may be. Harmless when there is nothing.
  */
 export async function cleanUpSandbox(sandbox: SandboxIdentity): Promise<void> {
-  const layout = sandboxLayout(sandbox);
+  await cleanUpDirectory(sandboxLayout(sandbox));
+}
+
+/** As {@link cleanUpSandbox}, for a directory of which nobody knows whose it was. */
+export async function cleanUpDirectory(layout: SandboxLayout): Promise<void> {
   for (const pid of recordedProcesses(layout.processes)) killProcess(pid);
   while (recordedProcesses(layout.processes).length > 0) await delay(POLL_MS);
   await removeRecordedCgroups(layout.cgroups);

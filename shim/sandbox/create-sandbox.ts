@@ -163,7 +163,18 @@ async function bringUp(
       daemon: await daemon.metrics(),
     });
   };
-  return new KataSandbox({ vmmPid: qemu.pid, agent, vm, shares, died, undo, phases, beforeStop, logger });
+  return new KataSandbox({
+    ...{ vmmPid: qemu.pid, agent, vm, shares, died, undo, phases, beforeStop, logger },
+    description: {
+      accelerator,
+      qemuVersion: qemu.qmp.version,
+      qemuPid: qemu.pid,
+      daemonPid: daemon.pid,
+      dax: daemonConfiguration.dax,
+    },
+    console: () => qemu.console.toString(),
+    daemonMetrics: () => daemon.metrics(),
+  });
 }
 
 function chosenAccelerator(configured: Configuration["hypervisor"]["accelerator"]) {

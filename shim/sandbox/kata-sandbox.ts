@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { agent } from "../../proto/index.js";
 import { messageOf } from "../error.js";
 import type { Logger } from "../log/logger.js";
-import type { ContainerSpec, Sandbox } from "../task/sandbox-port.js";
+import type { ContainerSpec, Sandbox, SandboxDescription } from "../task/sandbox-port.js";
 import type { AgentClient } from "./agent-client.js";
 import type { ElasticVm } from "./elastic-vm.js";
 import { readConfig } from "./oci/read-config.js";
@@ -29,6 +29,10 @@ export interface SandboxParts {
   readonly undo: UndoStack;
   /** Filled in until the first container runs. */
   readonly phases: Phases;
+  readonly description: Omit<SandboxDescription, "cpus" | "memoryMiB">;
+  /** What is kept of the guest's console. */
+  readonly console: () => string;
+  readonly daemonMetrics: () => Promise<unknown>;
   /** Called once, before the sandbox ends. */
   readonly beforeStop: () => Promise<void>;
   readonly logger: Logger;
@@ -146,6 +150,23 @@ export class KataSandbox implements Sandbox {
 
   statsContainer(containerId: string): Promise<agent.StatsContainerResponse> {
     return this.#parts.agent.statsContainer(containerId);
+  }
+
+  describe(): SandboxDescription {
+    const { cpus, memoryMiB } = this.#parts.vm.size;
+    return { ...this.#parts.description, cpus, memoryMiB };
+  }
+
+  get console(): string {
+    return this.#parts.console();
+  }
+
+  guestMetrics(): Promise<string> {
+    return this.#parts.agent.metrics();
+  }
+
+  daemonMetrics(): Promise<unknown> {
+    return this.#parts.daemonMetrics();
   }
 
   async removeContainer(containerId: string): Promise<void> {

@@ -34,6 +34,8 @@ export interface SandboxLayout extends ShareDirectories {
   readonly vsockSocket: string;
   /** Processes to end when the shim could not: see child.ts. */
   readonly processes: string;
+  /** Whose sandbox it is: see record.ts. */
+  readonly record: string;
   /** Control groups to remove when the shim could not: see host-cgroups.ts. */
   readonly cgroups: string;
 }
@@ -41,7 +43,11 @@ export interface SandboxLayout extends ShareDirectories {
 /** @returns the same for the same sandbox, in whichever process: what cleans up needs no record of where things are */
 export function sandboxLayout({ address, namespace, id }: SandboxIdentity): SandboxLayout {
   const digest = createHash("sha256").update(`${address}\0${namespace}\0${id}`).digest("hex");
-  const directory = join(STATE_DIRECTORY, `${id.slice(0, ID_MAX_LENGTH)}-${digest.slice(0, DIGEST_LENGTH)}`);
+  return layoutOf(join(STATE_DIRECTORY, `${id.slice(0, ID_MAX_LENGTH)}-${digest.slice(0, DIGEST_LENGTH)}`));
+}
+
+/** The layout of a sandbox whose directory was found. */
+export function layoutOf(directory: string): SandboxLayout {
   return {
     directory,
     mountPoints: join(directory, "mountpoints"),
@@ -55,6 +61,7 @@ export function sandboxLayout({ address, namespace, id }: SandboxIdentity): Sand
     vsockDeviceSocket: join(directory, "vsock-device.sock"),
     vsockSocket: join(directory, "vsock.sock"),
     processes: join(directory, "processes"),
+    record: join(directory, "sandbox.json"),
     cgroups: join(directory, "cgroups"),
   };
 }

@@ -13,7 +13,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { openDescriptors } from "../../lib/sys/testing/open-descriptors.js";
-import { removeDirectory, type SandboxLayout } from "./layout.js";
+import { layoutOf, removeDirectory } from "./layout.js";
 import { OverlayBroker } from "./overlay-broker.js";
 import { Share } from "./share.js";
 
@@ -30,22 +30,7 @@ function fixture(t: TestContext) {
   writeFileSync(join(host, "file"), "of the host");
   const directory = join(outside, "sandbox");
   mkdirSync(directory);
-  const path = (name: string) => join(directory, name);
-  const layout: SandboxLayout = {
-    directory,
-    mountPoints: path("mountpoints"),
-    shared: path("shared"),
-    own: { mountPoints: path("own-mountpoints"), shared: path("own") },
-    guestSocket: path("guest.sock"),
-    sharedSocket: path("shared.sock"),
-    ownSocket: path("own.sock"),
-    eventsSocket: path("events.sock"),
-    metricsSocket: path("metrics.sock"),
-    vsockDeviceSocket: path("vsock-device.sock"),
-    vsockSocket: path("vsock.sock"),
-    processes: path("processes"),
-    cgroups: "",
-  };
+  const layout = layoutOf(directory);
   const share = Share.create(layout, new OverlayBroker(silent));
   t.after(() => {
     for (const point of mountsBelow(outside).reverse()) execFileSync("umount", ["-l", point]);

@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { StatusCode, TtrpcError } from "../../lib/ttrpc/index.js";
 import { agent } from "../../proto/index.js";
-import type { ContainerSpec, Sandbox, SandboxFactory, SandboxSpec } from "./sandbox-port.js";
+import type {
+  ContainerSpec,
+  Sandbox,
+  SandboxDescription,
+  SandboxFactory,
+  SandboxSpec,
+} from "./sandbox-port.js";
 
 /** What a test makes a process of the fake sandbox do. */
 export interface FakeProcess {
@@ -123,6 +129,23 @@ export class FakeSandbox implements Sandbox {
     const cgroup_stats = { pids_stats: { current: 7 }, memory_stats: { usage: { usage: 4096 } } };
     const bytes = agent.StatsContainerResponse.encode({ cgroup_stats }).finish();
     return agent.StatsContainerResponse.decode(bytes);
+  }
+
+  describe(): SandboxDescription {
+    const vm = { accelerator: "tcg", qemuVersion: "11.1.3", cpus: 1, memoryMiB: 256, dax: true };
+    return { ...vm, qemuPid: this.vmmPid, daemonPid: 4243 };
+  }
+
+  readonly console = "Linux version 6.12\n";
+
+  async guestMetrics(): Promise<string> {
+    await this.#call("guestMetrics");
+    return 'kata_guest_load{item="load1"} 0.5\n';
+  }
+
+  async daemonMetrics(): Promise<unknown> {
+    await this.#call("daemonMetrics");
+    return { devices: [] };
   }
 
   async removeContainer(containerId: string): Promise<void> {

@@ -31,6 +31,17 @@ export interface ContainerSpec {
   readonly terminal: boolean;
 }
 
+/** The virtual machine of a sandbox, and kata-fsd. */
+export interface SandboxDescription {
+  readonly accelerator: string;
+  readonly qemuVersion: string;
+  readonly qemuPid: number;
+  readonly daemonPid: number;
+  readonly cpus: number;
+  readonly memoryMiB: number;
+  readonly dax: boolean;
+}
+
 /**
  * A VM with containers in it. The exec id is empty for a container's first process. Calls fail with a ShimError or with the
  * TtrpcError that the agent answered; once {@link died} has resolved, all of them fail.
@@ -66,6 +77,14 @@ export interface Sandbox {
   updateContainer(containerId: string, resources: unknown): Promise<void>;
   /** What a container has used, as the guest counts it. */
   statsContainer(containerId: string): Promise<agent.StatsContainerResponse>;
+  /** What the sandbox is made of, as it is now. */
+  describe(): SandboxDescription;
+  /** The end of what the guest wrote to its console. */
+  readonly console: string;
+  /** The guest's own metrics, in Prometheus' text format; empty from an agent that has none. */
+  guestMetrics(): Promise<string>;
+  /** kata-fsd's counters, as it says them. */
+  daemonMetrics(): Promise<unknown>;
   /** Removes a container that has ended, and what it had of the host. */
   removeContainer(containerId: string): Promise<void>;
   /**

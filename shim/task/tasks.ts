@@ -13,7 +13,7 @@ import { orLoss } from "./loss.js";
 import { watchForOom } from "./oom-watch.js";
 import { Pod } from "./pod.js";
 import { type Exit, Process, type ProcessListener } from "./process.js";
-import type { Sandbox, SandboxFactory } from "./sandbox-port.js";
+import type { Sandbox, SandboxDescription, SandboxFactory } from "./sandbox-port.js";
 
 /** What Create asks for. */
 export interface CreateTask {
@@ -70,9 +70,18 @@ export class Tasks {
     return this.#containers.size === 0 && this.#creating.size === 0;
   }
 
+  get containers(): readonly Container[] {
+    return [...this.#containers.values()];
+  }
+
   /** QEMU's process, which stands for every process in the VM; 0 before there is one. */
   get pid(): number {
     return this.#pod?.vmmPid ?? 0;
+  }
+
+  /** What the VM is; undefined when it is not there, or about to go. */
+  get description(): SandboxDescription | undefined {
+    return this.#pod?.isStopping === false ? this.#pod.sandbox.describe() : undefined;
   }
 
   /** The container that the VM was brought up for, once it is deleted. */

@@ -1,0 +1,48 @@
+import { type Codec, type ServiceTable, type UnaryHandler, unary } from "../lib/ttrpc/index.js";
+import { management } from "../proto/index.js";
+import { toStatus } from "./error.js";
+import type { Tasks } from "./task/tasks.js";
+
+/** The name of the service in ttrpc's requests. */
+export const MANAGEMENT_SERVICE = "katafs.Management";
+
+/** What the kata-fs command asks. Without a running VM, Console and Metrics fail with FAILED_PRECONDITION. */
+export function managementService(tasks: Tasks, version: string): ServiceTable {
+  return {
+    [MANAGEMENT_SERVICE]: {
+      Describe: method(management.Description, async () => describe(tasks, version)),
+      Console: method(management.Text, async () => ({ text: tasks.sandbox.console })),
+      Metrics: method(management.MetricsResponse, async () => {
+        const { sandbox } = tasks;
+        const [guest, daemon] = await Promise.all([sandbox.guestMetrics(), sandbox.daemonMetrics()]);
+        return { guest, daemon: JSON.stringify(daemon) };
+      }),
+    },
+  };
+}
+
+function describe(tasks: Tasks, version: string): management.Description.$Properties {
+  const containers = tasks.containers.map((container) => ({
+    id: container.id,
+    status: container.condition,
+    processes: container.processes().length,
+  }));
+  const { description } = tasks;
+  if (description === undefined) return { version, containers };
+  const { accelerator, qemuVersion, qemuPid, daemonPid, cpus, memoryMiB, dax } = description;
+  const vm = {
+    ...{ accelerator, cpus, dax, qemu_version: qemuVersion, qemu_pid: qemuPid },
+    ...{ daemon_pid: daemonPid, memory_mib: memoryMiB },
+  };
+  return { version, vm, containers };
+}
+
+function method<Properties>(response: Codec<Properties>, handler: () => Promise<Properties>): UnaryHandler {
+  return unary(management.Empty, response, async () => {
+    try {
+      return await handler();
+    } catch (error) {
+      throw toStatus(error);
+    }
+  });
+}
