@@ -6,12 +6,22 @@ import { parseArgs } from "node:util";
 import { IMAGE_NAME } from "../setup/run/demo-image.js";
 import { type Phase, parseSandboxReport } from "../setup/run/sandbox-report.js";
 import { execute, Machine, project } from "../test/e2e/machine.js";
+import { writeSection } from "./document.js";
+import { frontEndCommand } from "./front-end/command.js";
+import { describeMachine } from "./machine-description.js";
 import { processesOf, pssMib, type SandboxProcesses } from "./memory.js";
 import { ownWrites } from "./own-writes.js";
 import { formatTable, type Row } from "./table.js";
 
 // npm run bench: how fast a sandbox starts, and what it costs. The peer in each table is runc, in the same run on the same
-// machine, or the sandbox before. npm run bench -- writes: what a container writes, with and without daemon.writeback.
+// machine, or the sandbox before. npm run bench -- front-end: kata-fsd beside virtiofsd, without virtual machines. npm run bench -- writes: what
+// a container writes, with and without daemon.writeback. Without a name all but the last, and docs/benchmarks.md is written anew.
+
+const [first, ...others] = process.argv.slice(2);
+if (first === "front-end") {
+  await frontEndCommand(others);
+  process.exit();
+}
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -28,10 +38,14 @@ if (positionals.includes("writes")) {
 const reports = await mkdtemp("/tmp/kata-fs-bench-");
 const machine = await Machine.start(options.containerd, { runtime: { reportDirectory: reports } });
 try {
-  console.log(`${runs} runs each, in turn; containerd ${options.containerd}`);
-  console.log(formatTable("Start of a shim", await shimStart()));
-  console.log(formatTable("A container from call to exit", await containerRun()));
-  console.log(formatTable("Memory (PSS)", await memory()));
+  const tables = [
+    formatTable("Start of a shim", await shimStart()),
+    formatTable("A container from call to exit", await containerRun()),
+    formatTable("Memory (PSS)", await memory()),
+  ];
+  const about = `${runs} runs each, in turn; containerd ${options.containerd}; ${describeMachine()}`;
+  writeSection("sandbox", [about, ...tables].join("\n"));
+  await frontEndCommand([]);
 } catch (error) {
   // Not left to the process's end: what stop finds left over would hide it.
   console.error(error);
