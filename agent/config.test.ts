@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { DEFAULT_CONFIG, parseParameters, VMADDR_CID_ANY } from "./config.js";
+import { DEFAULT_CONFIG, isAgentParameter, parseParameters, VMADDR_CID_ANY } from "./config.js";
 
 describe("parseParameters", () => {
   test("finds the agent's among the kernel's", () => {
@@ -34,4 +34,10 @@ describe("parseParameters", () => {
       assert.throws(() => parseParameters(bad), { message: new RegExp(bad.replace(/[/.]/g, "\\$&")) });
     });
   }
+});
+
+test("words that a newer kernel does not know are no parameters of the agent's", () => {
+  for (const word of ["noreplace-smp", "no_timer_check", "quiet", "net.ifnames=0"])
+    assert.equal(isAgentParameter(word), false, word);
+  assert.ok(isAgentParameter("agent.server_addr=unix:///tmp/a.sock"));
 });

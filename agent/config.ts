@@ -47,6 +47,14 @@ export function parseParameters(parameters: string): AgentConfig {
   return Object.assign({}, DEFAULT_CONFIG, ...changes);
 }
 
+/**
+ * Whether a word is meant for the agent. Of its command line the kernel gives init the words that it does not know, but none with a dot in
+ * its name: those might be a module's.
+ */
+export function isAgentParameter(word: string): boolean {
+  return word.startsWith("agent.");
+}
+
 function parseLogLevel(value: string): LogLevel {
   const level = LOG_LEVELS.find((each) => each === value);
   if (level === undefined) {

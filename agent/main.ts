@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { createServer, type ServiceTable } from "../lib/ttrpc/index.js";
-import { type AgentConfig, parseParameters } from "./config.js";
+import { type AgentConfig, isAgentParameter, parseParameters } from "./config.js";
 import { OciRuntime } from "./container/oci-runtime.js";
 import { OomEvents } from "./container/oom-events.js";
 import { powerOff, thisGuest } from "./guest/guest.js";
@@ -39,7 +39,7 @@ function main(args: readonly string[]): void {
     warmUp(createServices(parseParameters(""), new Reaper(), true));
     return;
   }
-  const isInit = process.pid === 1 && args.length === 0;
+  const isInit = process.pid === 1 && !args.some(isAgentParameter);
   if (isInit) mountProc();
   const config = parseParameters(isInit ? readFileSync("/proc/cmdline", "utf8") : args.join(" "));
   setLogLevel(config.logLevel);

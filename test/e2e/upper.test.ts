@@ -7,7 +7,8 @@ import { after, before, describe, it } from "node:test";
 import { gunzipSync } from "node:zlib";
 import { hostList, hostSet } from "../../fsd/testing/host-xattr.js";
 import { IMAGE_NAME } from "../../setup/run/demo-image.js";
-import { Machine, RUNTIME } from "./machine.js";
+import { type Changes, Machine, RUNTIME } from "./machine.js";
+import { guestWith } from "./newer-guest.js";
 import { tarMembers } from "./tar-members.js";
 import { treeListing } from "./tree-listing.js";
 
@@ -84,8 +85,9 @@ class Snapshots {
 
   private constructor(readonly machine: Machine) {}
 
-  static async start(series: string): Promise<Snapshots> {
-    return new Snapshots(await Machine.start(series, {}, [layer(LOWER, true), layer(UPPER_LAYER, false)]));
+  static async start(series: string, changes: Changes = {}): Promise<Snapshots> {
+    const layers = [layer(LOWER, true), layer(UPPER_LAYER, false)];
+    return new Snapshots(await Machine.start(series, changes, layers));
   }
 
   /** Runs a script in a container whose snapshot stays. */
@@ -206,9 +208,15 @@ describe("what a container writes", () => {
   });
 });
 
-for (const series of ["1.6", "2.1"]) {
-  it(`what a container writes is committed by containerd ${series}, too, as with runc`, async (t) => {
-    const snapshots = await Snapshots.start(series);
+const OTHERS: Readonly<Record<string, () => Promise<Snapshots>>> = {
+  "by containerd 1.6": () => Snapshots.start("1.6"),
+  "by containerd 2.1": () => Snapshots.start("2.1"),
+  "by a guest of Linux 7.3": () => Snapshots.start(SERIES, (disk) => guestWith("7.3", disk)),
+};
+
+for (const [how, start] of Object.entries(OTHERS)) {
+  it(`what a container writes is committed ${how}, too, as with runc`, async (t) => {
+    const snapshots = await start();
     t.after(() => snapshots.machine.stop());
     await snapshots.run("runc", RUNC, CHANGES);
     await snapshots.run("kata", RUNTIME, CHANGES);
