@@ -9,6 +9,21 @@ export interface CommandEntry {
 
 export const COMMANDS: readonly CommandEntry[] = [
   {
+    name: "list",
+    summary: "the sandboxes of this machine",
+    load: async () => (await import("./list.js")).listCommand,
+  },
+  {
+    name: "console",
+    summary: "what a guest has written to its console",
+    load: async () => (await import("./console.js")).consoleCommand,
+  },
+  {
+    name: "gc",
+    summary: "remove what dead sandboxes left",
+    load: async () => (await import("./gc.js")).gcCommand,
+  },
+  {
     name: "config",
     summary: "show, check, import the configuration",
     load: async () => (await import("./config/command.js")).configCommand,

@@ -1,5 +1,6 @@
 import { ConfigError } from "../configs/index.js";
 import { nearest } from "../lib/nearest.js";
+import { TtrpcError } from "../lib/ttrpc/index.js";
 import { SetupError } from "../setup/setup-error.js";
 import { type Output, UsageError } from "./command.js";
 import { COMMANDS } from "./commands.js";
@@ -51,10 +52,11 @@ async function main([name, ...words]: readonly string[]): Promise<number> {
   }
 }
 
+const EXPLAINED = [ConfigError, SetupError, InstallError, TtrpcError];
+
 /** True for errors that are no defects of ours: their message says what the machine or the administrator has to put right. */
 function isExplained(error: unknown): error is Error {
-  if (error instanceof ConfigError || error instanceof SetupError || error instanceof InstallError)
-    return true;
+  if (EXPLAINED.some((kind) => error instanceof kind)) return true;
   return error instanceof Error && "syscall" in error && "code" in error;
 }
 

@@ -71,6 +71,12 @@ export class PrivateContainerd {
     }
   }
 
+  get pid(): number {
+    const { pid } = this.child;
+    if (pid === undefined) throw new Error("containerd was not started");
+    return pid;
+  }
+
   /** The command line of ctr against this instance. */
   ctrCommand(...args: readonly string[]): string[] {
     return [this.program.ctr, "--address", this.address, ...args];
