@@ -17,27 +17,33 @@ export interface SandboxProcesses {
   readonly qemu: number;
 }
 
-/** Finds the processes of a sandbox by what their command lines say. */
-export function processesOf(sandboxId: string): SandboxProcesses {
-  const commands = readdirSync("/proc")
+/** How each is told by the words of its command line. */
+const IS: Readonly<Record<keyof SandboxProcesses, (words: readonly string[]) => boolean>> = {
+  shim: (words) => words.some((word) => word.endsWith("/shim.cjs")) && words.at(-1) === "start",
+  // The process itself, not those that wait for it outside its namespaces.
+  daemon: (words) => words[1]?.endsWith("/fsd.cjs") === true,
+  qemu: (words) => words.some((word) => word.endsWith("/qemu-system-x86_64")),
+};
+
+/** Finds a process of a sandbox, if it runs. */
+export function findProcess(sandboxId: string, what: keyof SandboxProcesses): number | undefined {
+  return readdirSync("/proc")
     .map(Number)
     .filter(Number.isInteger)
-    .map((pid) => ({ pid, words: wordsOf(pid) }))
-    .filter(({ words }) => words.some((word) => word.includes(sandboxId)));
-  const find = (what: string, isIt: (words: readonly string[]) => boolean) => {
-    const found = commands.find(({ words }) => isIt(words));
-    if (found === undefined) throw new Error(`sandbox ${sandboxId} has no ${what}`);
-    return found.pid;
+    .find((pid) => {
+      const words = wordsOf(pid);
+      return words.some((word) => word.includes(sandboxId)) && IS[what](words);
+    });
+}
+
+/** All processes of a sandbox. @throws Error when one is missing */
+export function processesOf(sandboxId: string): SandboxProcesses {
+  const find = (what: keyof SandboxProcesses) => {
+    const pid = findProcess(sandboxId, what);
+    if (pid === undefined) throw new Error(`sandbox ${sandboxId} has no ${what}`);
+    return pid;
   };
-  return {
-    shim: find(
-      "shim",
-      (words) => words.some((word) => word.endsWith("/shim.cjs")) && words.at(-1) === "start",
-    ),
-    // The process itself, not those that wait for it outside its namespaces.
-    daemon: find("daemon", (words) => words[1]?.endsWith("/fsd.cjs") === true),
-    qemu: find("QEMU", (words) => words.some((word) => word.endsWith("/qemu-system-x86_64"))),
-  };
+  return { shim: find("shim"), daemon: find("daemon"), qemu: find("qemu") };
 }
 
 function wordsOf(pid: number): string[] {

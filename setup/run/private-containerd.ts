@@ -33,8 +33,9 @@ export class PrivateContainerd {
 
   private constructor(
     private readonly program: Containerd,
-    private readonly child: ChildProcess,
+    private child: ChildProcess,
     private readonly places: ContainerdPlaces,
+    private readonly env: NodeJS.ProcessEnv,
   ) {
     this.address = addressIn(places);
   }
@@ -51,17 +52,8 @@ export class PrivateContainerd {
   ): Promise<PrivateContainerd> {
     await mkdir(places.root, { recursive: true });
     await mkdir(places.state, { recursive: true });
-    const config = join(places.state, "config.toml");
-    await writeFile(config, configuration(program.version, places));
-    const log = await open(logIn(places), "w");
-    // A session of its own: a Ctrl-C at the terminal must not end it before the containers are gone.
-    const child = spawn(program.daemon, ["--config", config], {
-      env,
-      detached: true,
-      stdio: ["ignore", log.fd, log.fd],
-    });
-    await once(child, "spawn").finally(() => log.close());
-    const instance = new PrivateContainerd(program, child, places);
+    await writeFile(configIn(places), configuration(program.version, places));
+    const instance = new PrivateContainerd(program, await spawnDaemon(program, places, env), places, env);
     try {
       await instance.#untilItAnswers();
       return instance;
@@ -75,6 +67,20 @@ export class PrivateContainerd {
     const { pid } = this.child;
     if (pid === undefined) throw new Error("containerd was not started");
     return pid;
+  }
+
+  /** Kills containerd as a crash would, and waits for its end. Its shims live on. */
+  async crash(): Promise<void> {
+    if (this.#hasEnded) return;
+    const exit = once(this.child, "exit");
+    this.child.kill("SIGKILL");
+    await exit;
+  }
+
+  /** Starts containerd again where it was, once it has ended. @throws SetupError as {@link start} */
+  async restart(): Promise<void> {
+    this.child = await spawnDaemon(this.program, this.places, this.env);
+    await this.#untilItAnswers();
   }
 
   /** The command line of ctr against this instance. */
@@ -94,7 +100,7 @@ export class PrivateContainerd {
 
   /** Ends containerd, by force after a while. Safe to call twice. */
   async stop(): Promise<void> {
-    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
+    if (this.#hasEnded) return;
     const exit = once(this.child, "exit");
     this.child.kill("SIGTERM");
     const force = setTimeout(() => this.child.kill("SIGKILL"), STOP_LIMIT_MS);
@@ -102,10 +108,14 @@ export class PrivateContainerd {
     clearTimeout(force);
   }
 
+  get #hasEnded(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null;
+  }
+
   async #untilItAnswers(): Promise<void> {
     const deadline = performance.now() + START_LIMIT_MS;
     while ((await this.ctr("version")).status !== 0) {
-      const ended = this.child.exitCode !== null || this.child.signalCode !== null;
+      const ended = this.#hasEnded;
       if (ended || performance.now() > deadline) {
         throw new SetupError({
           found: `containerd ${this.program.version} ${ended ? "ended at once" : "does not answer"}: ${await this.logTail(1)}`,
@@ -117,8 +127,28 @@ export class PrivateContainerd {
   }
 }
 
+async function spawnDaemon(
+  { daemon }: Containerd,
+  places: ContainerdPlaces,
+  env: NodeJS.ProcessEnv,
+): Promise<ChildProcess> {
+  const log = await open(logIn(places), "a");
+  // A session of its own: a Ctrl-C at the terminal must not end it before the containers are gone.
+  const child = spawn(daemon, ["--config", configIn(places)], {
+    env,
+    detached: true,
+    stdio: ["ignore", log.fd, log.fd],
+  });
+  await once(child, "spawn").finally(() => log.close());
+  return child;
+}
+
 function addressIn({ state }: ContainerdPlaces): string {
   return join(state, "containerd.sock");
+}
+
+function configIn({ state }: ContainerdPlaces): string {
+  return join(state, "config.toml");
 }
 
 function logIn({ state }: ContainerdPlaces): string {

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { existsSync, readdirSync } from "node:fs";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { delimiter, dirname, join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -10,19 +9,15 @@ import { withOverrides } from "../../setup/config-file.js";
 import type { Overrides } from "../../setup/overrides.js";
 import { privateDirectory } from "../../setup/private-directory.js";
 import { IMAGE_NAME, makeDemoImage } from "../../setup/run/demo-image.js";
-import { mountsBelow, processesMentioning } from "../../setup/run/leftovers.js";
+import { mountsBelow } from "../../setup/run/leftovers.js";
 import { PrivateContainerd } from "../../setup/run/private-containerd.js";
 import { SMALL_SAMPLE_BYTES } from "../../setup/run/sample-file.js";
 import type { Toolchain } from "../../setup/toolchain.js";
-import { socketPath } from "../../shim/address.js";
+import { foundOf } from "./leftovers.js";
 
 export const project = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 export const RUNTIME = "io.containerd.kata-fs.v2";
 
-/** Where the shim keeps what it has of running sandboxes. */
-const SANDBOXES = "/run/kata-fs";
-/** ctr's, unless it is told another one. */
-const NAMESPACE = "default";
 /** What a sandbox may still be doing after its container has been removed. */
 const GRACE_MS = 10_000;
 
@@ -201,7 +196,7 @@ export class Machine {
     assert.equal(status, 0, stderr);
   }
 
-  /** What is left of sandboxes: processes, mounts, directories, sockets. Empty when all is as it was. */
+  /** What is left of sandboxes: processes, mounts, directories, control groups, sockets. Empty when all is as it was. */
   async leftovers(): Promise<string[]> {
     const deadline = performance.now() + GRACE_MS;
     for (;;) {
@@ -225,21 +220,13 @@ export class Machine {
     assert.deepEqual(left, [], log);
   }
 
-  async #look(): Promise<string[]> {
-    const daemon = this.containerd.address;
-    const processes = (await processesMentioning(this.id)).filter(
-      ({ command }) => !command.includes("--config") && !command.startsWith(daemon),
-    );
-    return [
-      ...processes.map(({ pid, command }) => `process ${pid}: ${command}`),
-      ...(await mountsBelow(this.state)).filter((point) => point.includes("/io.containerd.runtime")),
-      ...names(SANDBOXES)
-        .filter((name) => name.startsWith(this.id))
-        .map((name) => join(SANDBOXES, name)),
-      ...[...this.#names]
-        .map((name) => socketPath(this.containerd.address, NAMESPACE, name))
-        .filter(existsSync),
-    ];
+  #look(): Promise<string[]> {
+    return foundOf({
+      id: this.id,
+      state: this.state,
+      address: this.containerd.address,
+      names: this.#names,
+    });
   }
 }
 
@@ -264,8 +251,4 @@ export function execute(
       resolveOutcome({ status, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr).toString() });
     });
   });
-}
-
-function names(directory: string): string[] {
-  return existsSync(directory) ? readdirSync(directory) : [];
 }

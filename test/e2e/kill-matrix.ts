@@ -1,0 +1,289 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createConnection } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import { findProcess, type SandboxProcesses } from "../../bench/memory.js";
+import { createClient } from "../../lib/ttrpc/index.js";
+import { IMAGE_NAME } from "../../setup/run/demo-image.js";
+import { AgentClient } from "../../shim/sandbox/agent-client.js";
+import { AGENT_PORT } from "../../shim/sandbox/guest-boot.js";
+import { sandboxLayout } from "../../shim/sandbox/layout.js";
+import { NAMESPACE } from "./leftovers.js";
+import { type Machine, RUNTIME } from "./machine.js";
+import { TasksClient } from "./tasks-client.js";
+
+/** Who is killed. */
+export const VICTIMS = ["shim", "kata-fsd", "QEMU", "agent", "containerd"] as const;
+export type Victim = (typeof VICTIMS)[number];
+
+/** When. */
+export const MOMENTS = [
+  "before boot",
+  "in boot",
+  "created",
+  "running",
+  "exec",
+  "stopping",
+  "deleted",
+] as const;
+export type Moment = (typeof MOMENTS)[number];
+
+/** What is not there at a moment cannot be killed then. */
+const ABSENT: Readonly<Partial<Record<Moment, readonly Victim[]>>> = {
+  "before boot": ["agent"],
+  deleted: ["kata-fsd", "QEMU", "agent"],
+};
+
+const PROCESSES: Readonly<Partial<Record<Victim, keyof SandboxProcesses>>> = {
+  shim: "shim",
+  "kata-fsd": "daemon",
+  QEMU: "qemu",
+};
+
+/** How long containerd may take to see that a container is gone, on a busy host. */
+const SEEN_LIMIT_MS = 30_000;
+/** How long anything else may take that a moment waits for. */
+const REACHED_LIMIT_MS = 60_000;
+/** After QEMU's start: its guest's kernel runs, and its agent does not yet, under emulation. */
+const IN_BOOT_MS = 1_000;
+/** What containerd logs when `delete` has not answered in time, or not at all. */
+const CLEAN_UP_FAILED = /failed to clean ?up|cleanup.*(deadline exceeded|timed out)/i;
+
+export interface Cell {
+  readonly victim: Victim;
+  readonly moment: Moment;
+}
+
+/** All that make sense, by victim. */
+export const CELLS: readonly Cell[] = VICTIMS.flatMap((victim) =>
+  MOMENTS.filter((moment) => !ABSENT[moment]?.includes(victim)).map((moment) => ({ victim, moment })),
+);
+
+/** A container that has been brought to a moment of its life. */
+interface Reached {
+  /** Commands that are under way, which end once the container does. */
+  readonly pending: readonly Promise<unknown>[];
+  /** What is true of a container that outlives its containerd, once that is back. */
+  readonly goesOn?: () => Promise<void>;
+}
+
+/** Kills one process at one moment, and checks what becomes of the container and what is left. Says in a few words what happened. */
+export class KillMatrix {
+  readonly #results = new Map<string, string>();
+
+  constructor(private readonly machine: Machine) {}
+
+  /** @throws AssertionError */
+  async run({ victim, moment }: Cell): Promise<void> {
+    this.#results.set(keyOf({ victim, moment }), "FAILED");
+    const name = `${victim}-${moment}`.replaceAll(" ", "-").toLowerCase();
+    const logLines = (await this.#log()).length;
+    const { pending, goesOn } = await this.#reach(moment, victim, name);
+    const wasThere = await this.#kill(victim, name);
+    const killed = performance.now();
+    let result: string;
+    if (victim === "containerd") {
+      await Promise.all(pending);
+      await this.machine.containerd.restart();
+      await goesOn?.();
+      result = goesOn === undefined ? "rolled back" : "goes on";
+    } else {
+      await this.#untilSeen(name, pending);
+      result = wasThere ? `seen after ${seconds(killed)}` : "had ended";
+    }
+    const removing = performance.now();
+    await this.machine.remove(name);
+    assert.deepEqual(await this.machine.leftovers(), []);
+    const log = (await this.#log()).slice(logLines);
+    assert.deepEqual(
+      log.filter((line) => CLEAN_UP_FAILED.test(line)),
+      [],
+    );
+    this.#results.set(keyOf({ victim, moment }), `${result}, removed in ${seconds(removing)}`);
+  }
+
+  /** What has been run, in Markdown. */
+  table(): string {
+    const row = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+    return [
+      row(["", ...VICTIMS]),
+      row(["---", ...VICTIMS.map(() => "---")]),
+      ...MOMENTS.map((moment) =>
+        row([moment, ...VICTIMS.map((victim) => this.#results.get(keyOf({ victim, moment })) ?? "–")]),
+      ),
+    ].join("\n");
+  }
+
+  async #reach(moment: Moment, victim: Victim, suffix: string): Promise<Reached> {
+    const { machine } = this;
+    const name = machine.name(suffix);
+    const stopped = async () => assert.notEqual(await machine.status(suffix), "RUNNING");
+    switch (moment) {
+      case "before boot": {
+        const pending = [this.#interrupted(suffix)];
+        await this.#untilThere(name, PROCESSES[victim] ?? "shim");
+        return { pending };
+      }
+      case "in boot": {
+        const pending = [this.#interrupted(suffix)];
+        await this.#untilThere(name, "qemu");
+        if (victim !== "agent") await delay(IN_BOOT_MS);
+        return { pending };
+      }
+      case "created": {
+        await createContainer(machine, suffix, SLEEP).then(({ answered }) => answered);
+        return {
+          pending: [],
+          goesOn: async () => {
+            assert.equal(await machine.status(suffix), "CREATED");
+            await new TasksClient(machine.containerd.address).start(name).answered;
+            await this.#works(suffix);
+          },
+        };
+      }
+      case "running": {
+        await machine.runDetached(suffix, SLEEP);
+        return { pending: [], goesOn: () => this.#works(suffix) };
+      }
+      case "exec": {
+        await machine.runDetached(suffix, SLEEP);
+        const { ended } = await startExec(machine, name);
+        return { pending: [ended], goesOn: () => this.#works(suffix) };
+      }
+      case "stopping": {
+        await machine.runDetached(suffix, SLEEP);
+        const { status, stderr } = await machine.ctr(["task", "kill", "--signal", "SIGKILL", name]);
+        assert.equal(status, 0, stderr);
+        return { pending: [], goesOn: stopped };
+      }
+      case "deleted": {
+        await machine.runDetached(suffix, SLEEP);
+        await machine.ctr(["task", "kill", "--signal", "SIGKILL", name]);
+        await machine.untilStatus(suffix, "STOPPED", SEEN_LIMIT_MS);
+        const pending = [machine.ctr(["task", "delete", name])];
+        // ctr has begun by then; whether the shim has ended already is a matter of luck.
+        await delay(50);
+        return { pending };
+      }
+    }
+  }
+
+  /** A start that will not come to its end, whatever it says then. */
+  async #interrupted(suffix: string): Promise<void> {
+    await assert.rejects(this.machine.runDetached(suffix, SLEEP));
+  }
+
+  /** @returns false if there was nothing to kill any more */
+  async #kill(victim: Victim, suffix: string): Promise<boolean> {
+    const { machine } = this;
+    const name = machine.name(suffix);
+    if (victim === "containerd") {
+      await machine.containerd.crash();
+      return true;
+    }
+    if (victim === "agent") return await endAgent(machine.containerd.address, name);
+    const what = PROCESSES[victim];
+    const pid = what && findProcess(name, what);
+    if (pid === undefined) return false;
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch (error) {
+      // It has ended between the look and the signal.
+      if (error instanceof Error && "code" in error && error.code === "ESRCH") return false;
+      throw error;
+    }
+    return true;
+  }
+
+  /** Resolves when containerd knows that the container has ended, and whoever waited for it has been told. */
+  async #untilSeen(suffix: string, pending: readonly Promise<unknown>[]): Promise<void> {
+    const late = delay(SEEN_LIMIT_MS, "late", { ref: false });
+    const outcome = await Promise.race([Promise.all(pending), late]);
+    assert.notEqual(outcome, "late", `clients still wait after ${SEEN_LIMIT_MS} ms`);
+    const deadline = performance.now() + SEEN_LIMIT_MS;
+    for (;;) {
+      const status = await this.machine.status(suffix);
+      if (status === undefined || status === "STOPPED") return;
+      assert.ok(performance.now() < deadline, `${suffix} is ${status} after ${SEEN_LIMIT_MS} ms`);
+      await delay(50);
+    }
+  }
+
+  /** The container runs, takes further processes, and gives their output and exit status. */
+  async #works(suffix: string): Promise<void> {
+    assert.equal(await this.machine.status(suffix), "RUNNING");
+    const { status, stdout, stderr } = await this.machine.exec(suffix, [
+      "/bin/sh",
+      "-c",
+      "echo here; exit 4",
+    ]);
+    assert.deepEqual([status, stdout.toString()], [4, "here\n"], stderr);
+  }
+
+  async #untilThere(name: string, what: keyof SandboxProcesses): Promise<void> {
+    const deadline = performance.now() + REACHED_LIMIT_MS;
+    while (findProcess(name, what) === undefined) {
+      assert.ok(performance.now() < deadline, `${name} has no ${what}`);
+      await delay(1);
+    }
+  }
+
+  async #log(): Promise<string[]> {
+    return (await this.machine.containerd.logTail(Number.POSITIVE_INFINITY)).split("\n");
+  }
+}
+
+const SLEEP = ["/bin/busybox", "sleep", "600"];
+
+/** Makes a container and begins to create its task, which ctr does not without starting it. */
+export async function createContainer(machine: Machine, suffix: string, command: readonly string[]) {
+  const name = machine.name(suffix);
+  const made = await machine.ctr(["container", "create", "--runtime", RUNTIME, IMAGE_NAME, name, ...command]);
+  assert.equal(made.status, 0, made.stderr);
+  const mounts = await machine.ctr(["snapshots", "mounts", "/rootfs", name]);
+  assert.equal(mounts.status, 0, mounts.stderr);
+  return new TasksClient(machine.containerd.address).create(name, mounts.stdout.toString());
+}
+
+/** Starts a process that stays, and waits until it runs. `ended` resolves when its client has ended. */
+async function startExec(machine: Machine, name: string): Promise<{ ended: Promise<unknown> }> {
+  const words = ["task", "exec", "--exec-id", "stays", name, "/bin/sh", "-c", "echo here; sleep 600"];
+  const [file = "", ...args] = machine.containerd.ctrCommand(...words);
+  const child = spawn(file, args, { stdio: ["ignore", "pipe", "ignore"] });
+  const closed = once(child, "close");
+  await once(child.stdout, "data");
+  return { ended: closed };
+}
+
+/** Has the guest's agent end, behind the shim's back: the guest, whose first process it is, powers off. */
+async function endAgent(address: string, id: string): Promise<boolean> {
+  const { vsockSocket } = sandboxLayout({ address, namespace: NAMESPACE, id });
+  const deadline = performance.now() + REACHED_LIMIT_MS;
+  while (performance.now() < deadline) {
+    try {
+      const socket = createConnection(vsockSocket);
+      socket.write(`CONNECT ${AGENT_PORT}\n`);
+      const [answer] = await once(socket, "data");
+      assert.match(String(answer), /^OK \d+\n$/);
+      const agent = new AgentClient(createClient(socket));
+      await agent.destroySandbox();
+      agent.close();
+      return true;
+    } catch (error) {
+      if (error instanceof assert.AssertionError) throw error;
+      if (findProcess(id, "qemu") === undefined) return false;
+      // The guest has not come so far.
+      await delay(20);
+    }
+  }
+  throw new Error(`the agent of ${id} cannot be reached`);
+}
+
+function keyOf({ victim, moment }: Cell): string {
+  return `${victim} ${moment}`;
+}
+
+function seconds(sinceMs: number): string {
+  return `${((performance.now() - sinceMs) / 1000).toFixed(1)} s`;
+}
