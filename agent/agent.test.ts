@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { statusName, TtrpcError } from "../lib/ttrpc/index.js";
 import { agent } from "../proto/index.js";
 import { AgentProcess, missing } from "./testing/agent-process.js";
@@ -314,5 +317,28 @@ describe("agent", { skip: missing() }, () => {
     assert.equal(await wait(container_id), 0);
     await remove(container_id);
     assert.equal(readFileSync(join(machine.directory, "upper/written"), "utf8"), "new\n");
+  });
+
+  test("gives the host a shell with a terminal, which ends with its connection", async () => {
+    const console = connect(machine.debugConsole);
+    let text = "";
+    console.on("data", (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    console.write("tty; echo pid=$$=; exit 0\n");
+    await once(console, "close");
+    assert.match(text, /\/dev\/pts\/\d+\r\n/);
+    assert.match(text, /pid=\d+=\r\n/);
+
+    const hungUp = connect(machine.debugConsole);
+    const marker = join(machine.directory, "hung-up");
+    hungUp.write(`(trap 'echo > ${marker}; exit' HUP; echo ready-$((6 * 7)); sleep 60)\n`);
+    let seen = "";
+    for await (const chunk of hungUp) {
+      seen += String(chunk);
+      // Leaving the loop ends the connection.
+      if (seen.includes("ready-42")) break;
+    }
+    while (!existsSync(marker)) await delay(20);
   });
 });

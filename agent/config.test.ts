@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { DEFAULT_CONFIG, isAgentParameter, parseParameters, VMADDR_CID_ANY } from "./config.js";
+import {
+  DEFAULT_CONFIG,
+  debugConsoleAddress,
+  isAgentParameter,
+  parseParameters,
+  VMADDR_CID_ANY,
+} from "./config.js";
 
 describe("parseParameters", () => {
   test("finds the agent's among the kernel's", () => {
@@ -21,7 +27,7 @@ describe("parseParameters", () => {
   });
 
   test("passes over what only the official agent knows", () => {
-    assert.deepEqual(parseParameters("agent.debug_console agent.hotplug_timeout=3"), DEFAULT_CONFIG);
+    assert.deepEqual(parseParameters("agent.devmode agent.hotplug_timeout=3"), DEFAULT_CONFIG);
   });
 
   test("listens on a UNIX socket outside of a guest", () => {
@@ -29,7 +35,20 @@ describe("parseParameters", () => {
     assert.deepEqual(serverAddress, { family: "unix", path: "/tmp/a.sock" });
   });
 
-  for (const bad of ["agent.log=loud", "agent.server_addr=tcp://1:2", "agent.server_addr=unix://relative"]) {
+  test("has the debug console beside the agent, if it is wanted", () => {
+    const config = parseParameters("agent.debug_console agent.debug_console_vport=2000");
+    assert(config.debugConsole);
+    assert.deepEqual(debugConsoleAddress(config), { family: "vsock", cid: VMADDR_CID_ANY, port: 2000 });
+    const outside = parseParameters("agent.server_addr=unix:///tmp/a.sock");
+    assert.deepEqual(debugConsoleAddress(outside), { family: "unix", path: "/tmp/a.sock_1026" });
+  });
+
+  for (const bad of [
+    "agent.debug_console_vport=0",
+    "agent.log=loud",
+    "agent.server_addr=tcp://1:2",
+    "agent.server_addr=unix://relative",
+  ]) {
     test(`refuses ${bad}, naming it`, () => {
       assert.throws(() => parseParameters(bad), { message: new RegExp(bad.replace(/[/.]/g, "\\$&")) });
     });

@@ -13,6 +13,10 @@ export interface AgentConfig {
   readonly ociRuntime: string;
   /** The OCI runtime's --cgroup-manager. */
   readonly cgroupManager: string;
+  /** Whether the host gets a shell of the guest at {@link debugConsoleAddress}. */
+  readonly debugConsole: boolean;
+  /** Vsock port of the debug console; as the host knows it, 1026. */
+  readonly debugConsolePort: number;
 }
 
 export const VMADDR_CID_ANY = 0xffffffff;
@@ -23,6 +27,8 @@ export const DEFAULT_CONFIG: AgentConfig = {
   logLevel: "info",
   ociRuntime: "/usr/bin/crun",
   cgroupManager: "cgroupfs",
+  debugConsole: false,
+  debugConsolePort: 1026,
 };
 
 /** Parameter to the change that it makes. */
@@ -31,6 +37,8 @@ const PARAMETERS = new Map<string, (value: string) => Partial<AgentConfig>>([
   ["agent.server_addr", (value) => ({ serverAddress: parseServerAddress(value) })],
   ["agent.oci_runtime", (ociRuntime) => ({ ociRuntime })],
   ["agent.cgroup_manager", (cgroupManager) => ({ cgroupManager })],
+  ["agent.debug_console", () => ({ debugConsole: true })],
+  ["agent.debug_console_vport", (value) => ({ debugConsolePort: parsePort(value) })],
 ]);
 
 /**
@@ -53,6 +61,18 @@ export function parseParameters(parameters: string): AgentConfig {
  */
 export function isAgentParameter(word: string): boolean {
   return word.startsWith("agent.");
+}
+
+/** Where the debug console listens: beside the agent, also outside of a guest, as the names of a vsock device's UNIX sockets have it. */
+export function debugConsoleAddress({ serverAddress, debugConsolePort: port }: AgentConfig): ServerAddress {
+  return serverAddress.family === "vsock"
+    ? { ...serverAddress, port }
+    : { family: "unix", path: `${serverAddress.path}_${port}` };
+}
+
+function parsePort(value: string): number {
+  if (/^[1-9]\d{0,8}$/.test(value)) return Number(value);
+  throw new AgentError("INVALID_ARGUMENT", `agent.debug_console_vport=${value}: must be a vsock port`);
 }
 
 function parseLogLevel(value: string): LogLevel {

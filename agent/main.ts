@@ -1,8 +1,9 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { createServer, type ServiceTable } from "../lib/ttrpc/index.js";
-import { type AgentConfig, isAgentParameter, parseParameters } from "./config.js";
+import { type AgentConfig, debugConsoleAddress, isAgentParameter, parseParameters } from "./config.js";
 import { OciRuntime } from "./container/oci-runtime.js";
 import { OomEvents } from "./container/oom-events.js";
+import { openShell } from "./debug-console.js";
 import { powerOff, thisGuest } from "./guest/guest.js";
 import { loadModule, readModuleGroups } from "./guest/kernel-modules.js";
 import { bringLoopbackUp } from "./guest/loopback.js";
@@ -71,6 +72,7 @@ function serve(config: AgentConfig, isInit: boolean): void {
     onError: (error, { method }) => log("info", "call failed", { method, error }),
   });
   listen(config.serverAddress, (connection) => server.handle(connection));
+  if (config.debugConsole) listen(debugConsoleAddress(config), openShell);
   const startMs = Math.round(performance.now());
   log("info", "agent listens", { version: AGENT_VERSION, pid: process.pid, startMs });
 }

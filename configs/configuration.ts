@@ -60,6 +60,8 @@ export interface GuestConfiguration {
   readonly imageFileSystem: "ext4" | "xfs" | "erofs";
   readonly initrd: string | undefined;
   readonly agentLogLevel: "info" | "trace" | "debug" | "warn" | "error";
+  /** Whether the agent offers a shell of the guest to the host. */
+  readonly debugConsole: boolean;
 }
 
 export interface DaemonConfiguration {
@@ -83,6 +85,7 @@ export interface RuntimeConfiguration {
   /** True: the shim, QEMU and kata-fsd are all in the sandbox's control group. False: what runs the guest is. */
   readonly sandboxCgroupOnly: boolean;
   readonly logLevel: "info" | "debug" | "warn" | "error";
+  readonly logFormat: "logfmt" | "json";
 }
 
 /** Which of Kata's annotations may change the configuration of their pod. */
@@ -165,6 +168,7 @@ export const CONFIGURATION_FIELDS: { readonly [S in keyof Configuration]: Sectio
     imageFileSystem: oneOf("ext4", ["xfs", "erofs"]),
     initrd: optionalPath("/opt/kata/share/kata-containers/kata-containers-initrd.img"),
     agentLogLevel: oneOf("info", ["trace", "debug", "warn", "error"]),
+    debugConsole: onOrOff(true),
   },
   daemon: {
     path: optionalPath("/usr/local/bin/kata-fsd"),
@@ -178,6 +182,7 @@ export const CONFIGURATION_FIELDS: { readonly [S in keyof Configuration]: Sectio
     reportDirectory: optionalPath("/var/log/kata-fs"),
     sandboxCgroupOnly: onOrOff(false),
     logLevel: oneOf("info", ["debug", "warn", "error"]),
+    logFormat: oneOf("logfmt", ["json"]),
   },
   annotations: {
     enable: annotationNames(["hypervisor\\.kernel_params"]),

@@ -44,7 +44,10 @@ export const EXPLANATIONS: Explanations = {
       imageFileSystem: "The root file system's type.",
       initrd:
         "An initial ramdisk to boot from in place of the directory. With an image too, its init has to mount that.",
-      agentLogLevel: "The agent logs to the guest's console.",
+      agentLogLevel:
+        "What the agent says; from there runtime.logLevel decides what the shim's log has of it, along with the rest of the guest's console.",
+      debugConsole:
+        "Whether `kata-fs exec` gets a shell of the guest itself, as root, from the agent's debug console at vsock port 1026. Only root of the host can reach it.",
     },
   },
   daemon: {
@@ -67,7 +70,8 @@ export const EXPLANATIONS: Explanations = {
         "When set, a sandbox leaves <directory>/<sandbox id>.json at its end: how long each phase took, the daemon's counters.",
       sandboxCgroupOnly:
         "on: the shim, QEMU and kata-fsd are all in the sandbox's control group, which needs a RuntimeClass with an overhead that suffices for them. off: what runs the guest is, the rest in /kata_overhead.",
-      logLevel: "The shim logs into containerd's log.",
+      logLevel: "The shim logs into containerd's log, with the agent's lines at their own levels.",
+      logFormat: "logfmt: as containerd's own lines are. json: an object a line.",
     },
   },
   annotations: {

@@ -61,12 +61,22 @@ export class AgentProcess {
           "private",
         ],
         ...["sh", "-c", PREPARE, "sh", process.execPath, "--import", "tsx", MAIN],
-        ...[`agent.server_addr=unix://${socketPath}`, `agent.oci_runtime=${crun}`, "agent.log=warn"],
+        ...[
+          `agent.server_addr=unix://${socketPath}`,
+          `agent.oci_runtime=${crun}`,
+          "agent.log=warn",
+          "agent.debug_console",
+        ],
       ],
       // Its log goes where this process complains.
       { stdio: ["ignore", 2, 2] },
     );
     return new AgentProcess(directory, child, createClient(await connectTo(socketPath, child)));
+  }
+
+  /** Where its debug console listens. */
+  get debugConsole(): string {
+    return join(this.directory, "agent.sock_1026");
   }
 
   /** A root file system with busybox at /bin/busybox. */

@@ -191,7 +191,7 @@ const AGENT: Readonly<Record<string, Rule>> = {
   reconnect_timeout_ms: none("the agent is asked until timeLimits.bootSeconds"),
   kernel_modules: none("the guest loads the modules that its own devices need"),
   create_container_timeout: to("timeLimits", "agentCallSeconds"),
-  debug_console_enabled: settled("`kata-fs exec` needs no setting"),
+  debug_console_enabled: taken((value) => (value === false ? [["guest", "debugConsole", "off"]] : [])),
   ...all(["enable_tracing"], none("there are no traces")),
   ...all(
     [

@@ -21,6 +21,12 @@ test("the user's parameters come last, so that they win", () => {
   assert.deepEqual(parameters.slice(-2), ["quiet", "loglevel=7"]);
 });
 
+test("the agent offers a debug console unless it must not", () => {
+  assert(kernelParameters(parse(""), "kvm").includes("agent.debug_console_vport=1026"));
+  const off = kernelParameters(parse("guest: { debugConsole: off }"), "kvm");
+  assert(!off.some((parameter) => parameter.startsWith("agent.debug_console")));
+});
+
 test("only an emulated processor goes without mitigations", () => {
   assert(kernelParameters(parse(""), "tcg").includes("mitigations=off"));
   assert(!kernelParameters(parse(""), "kvm").includes("mitigations=off"));

@@ -2,6 +2,9 @@ import type { Configuration } from "../../configs/index.js";
 import type { Accelerator } from "../vm/accelerator.js";
 import { rootParameters } from "./guest-os.js";
 
+/** The vsock port of the guest at which Kata's agent gives a shell. */
+export const DEBUG_CONSOLE_PORT = 1026;
+
 /** The guest kernel's command line; the user's parameters come last and win. */
 export function kernelParameters(
   { hypervisor, guest, daemon }: Configuration,
@@ -28,6 +31,7 @@ export function kernelParameters(
     // An emulated processor does not speculate.
     ...(accelerator === "tcg" ? ["mitigations=off"] : []),
     `agent.log=${guest.agentLogLevel}`,
+    ...(guest.debugConsole ? ["agent.debug_console", `agent.debug_console_vport=${DEBUG_CONSOLE_PORT}`] : []),
     ...hypervisor.kernelParameters.split(/\s+/).filter((parameter) => parameter !== ""),
   ];
 }
