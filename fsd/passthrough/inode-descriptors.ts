@@ -5,8 +5,9 @@ import { lastErrno } from "../../lib/sys/libc.js";
 import { Statx } from "../../lib/sys/statx.js";
 import { type FsdState, SESSION } from "../state.js";
 import type { HandleTable } from "./handle-table.js";
+import { InodeFlag } from "./inode-fields.js";
 import type { InodeLocators } from "./inode-locators.js";
-import { InodeFlag, type InodeTable } from "./inode-table.js";
+import type { InodeTable } from "./inode-table.js";
 import type { MountTable } from "./mount-table.js";
 import type { ProcPath } from "./proc-path.js";
 
@@ -80,7 +81,7 @@ export class InodeDescriptors {
     return (
       parentFd >= 0 &&
       statx.readName(parentFd, this.locators.nameAddress(slot)) === 0 &&
-      this.inodes.isLike(slot, statx) &&
+      this.inodes.identity.isLike(slot, statx) &&
       this.mounts.isOn(this.inodes.mount(slot), statx)
     );
   }
@@ -206,17 +207,17 @@ export class InodeDescriptors {
   /** Whether what was opened is what the guest was told: someone on the host may have changed names meanwhile. @returns 0, or -errno */
   #verify(slot: number, fd: number, isName: boolean): number {
     if (this.#statx.readFd(fd) < 0) return -lastErrno();
-    if (!this.inodes.isLike(slot, this.#statx)) return -Errno.ESTALE;
+    if (!this.inodes.identity.isLike(slot, this.#statx)) return -Errno.ESTALE;
     if (isName) {
       if (!this.mounts.isOn(this.inodes.mount(slot), this.#statx)) return -Errno.ESTALE;
       if (!this.inodes.hasFlag(slot, InodeFlag.birthIsSettled)) {
         if (this.handle.readFd(fd) < 0) return -lastErrno();
-        if (!this.inodes.hasPrint(slot, this.handle)) return -Errno.ESTALE;
+        if (!this.inodes.identity.hasPrint(slot, this.handle)) return -Errno.ESTALE;
       }
     } else {
       this.inodes.setFlag(slot, InodeFlag.isVerified);
     }
-    this.inodes.noteExists(slot);
+    this.inodes.identity.noteExists(slot);
     return 0;
   }
 
@@ -236,7 +237,7 @@ export class InodeDescriptors {
           continue;
         }
         // While it is open it is what was entered.
-        this.inodes.noteExists(slot);
+        this.inodes.identity.noteExists(slot);
         close(this.inodes.fd(slot));
         this.inodes.setFd(slot, -1);
       }

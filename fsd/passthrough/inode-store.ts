@@ -7,15 +7,15 @@ import type { FsdMetrics } from "../metrics.js";
 import type { FsdState } from "../state.js";
 import type { HandleTable } from "./handle-table.js";
 import { InodeDescriptors } from "./inode-descriptors.js";
+import { InodeFlag } from "./inode-fields.js";
+import { InodeFinder, NO_NAME } from "./inode-finder.js";
 import { InodeLocators, type NameSource } from "./inode-locators.js";
-import { InodeFlag, InodeTable, ROOT_SLOT } from "./inode-table.js";
+import { InodeReferences } from "./inode-references.js";
+import { InodeTable, ROOT_SLOT } from "./inode-table.js";
 import { MountProbe } from "./mount-probe.js";
 import { MountFlag, MountTable } from "./mount-table.js";
 import type { ProcPath } from "./proc-path.js";
 import type { InodeFileHandles } from "./share-policy.js";
-
-/** In place of the address of a name: the descriptor itself is meant. */
-const NO_NAME = 0;
 
 /** The inodes that the guest knows: how what is found on the host becomes one of them, and how it is found again. See docs/inodes.md. */
 export class InodeStore {
@@ -25,8 +25,8 @@ export class InodeStore {
   readonly #locators: InodeLocators;
   readonly #mountProbe: MountProbe;
   readonly #handle = new FileHandle();
-  /** Whether `#handle` is that of the object that `statx` describes. */
-  #handleIsRead = false;
+  readonly #finder: InodeFinder;
+  readonly #references: InodeReferences;
 
   /**
    * @param statx filled by each call that finds an inode
@@ -55,6 +55,14 @@ export class InodeStore {
       this.#handle,
       keptMax,
     );
+    this.#finder = new InodeFinder(this.inodes, this.#locators, this.mounts, statx, this.#handle);
+    this.#references = new InodeReferences(
+      this.inodes,
+      this.#locators,
+      this.mounts,
+      this.descriptors,
+      metrics,
+    );
   }
 
   /** Enters the root into an empty table. @param fd an O_PATH descriptor of it, taken over @returns 0, or -errno */
@@ -80,10 +88,10 @@ export class InodeStore {
     if (mount >= 0) {
       const device = this.mounts.device(this.statx, this.inodes.device(parent));
       if (device < 0) return -Errno.ENFILE;
-      const known = this.#identify(mount, device, parentFd, nameAddress);
+      const known = this.#finder.find(mount, device, parentFd, nameAddress);
       if (known > 0) {
         this.setName(known, parent, source, offset);
-        return this.#count(known);
+        return this.#references.count(known);
       }
       const slot = this.#insertLocated(mount, device, parentFd, nameAddress, parent, source, offset);
       if (slot !== 0) return slot;
@@ -101,7 +109,7 @@ export class InodeStore {
     const mount = this.mounts.find(this.statx, zone, this.inodes.mount(parent));
     if (mount < 0) return 0;
     const device = this.mounts.device(this.statx, this.inodes.device(parent));
-    return device < 0 ? 0 : this.#identify(mount, device, parentFd, nameAddress);
+    return device < 0 ? 0 : this.#finder.find(mount, device, parentFd, nameAddress);
   }
 
   /**
@@ -116,8 +124,8 @@ export class InodeStore {
     if (mount >= 0) {
       const device = this.mounts.device(this.statx, this.inodes.device(near));
       if (device < 0) return -Errno.ENFILE;
-      const known = this.#identify(mount, device, fd, NO_NAME);
-      if (known > 0) return this.#count(known);
+      const known = this.#finder.find(mount, device, fd, NO_NAME);
+      if (known > 0) return this.#references.count(known);
       const slot = this.#insertLocated(mount, device, fd, NO_NAME, near, source, offset);
       if (slot !== 0) return slot;
     }
@@ -143,19 +151,12 @@ export class InodeStore {
     const before = this.#locators.parent(slot);
     if (!this.#locators.setName(slot, parent, source, offset)) return;
     this.inodes.countChildren(parent, 1);
-    this.#leave(before);
+    this.#references.leave(before);
   }
 
   /** The guest has no references any more: the inode leaves the table, unless others are found by a name in it. */
   forget(slot: number): void {
-    if (this.inodes.children(slot) === 0) {
-      this.#drop(slot);
-      return;
-    }
-    if (this.inodes.hasFlag(slot, InodeFlag.isForgotten)) return;
-    this.inodes.setLookups(slot, 0);
-    this.inodes.setFlag(slot, InodeFlag.isForgotten);
-    this.metrics.inodesLive--;
+    this.#references.forget(slot);
   }
 
   /** Empties the table but for the root. */
@@ -166,23 +167,7 @@ export class InodeStore {
   /** Gives back the root's descriptors. The table is of no use afterwards. */
   close(): void {
     this.clear();
-    this.#drop(ROOT_SLOT);
-  }
-
-  #drop(slot: number): void {
-    const parent = this.#locators.parent(slot);
-    if (slot !== ROOT_SLOT && !this.inodes.hasFlag(slot, InodeFlag.isForgotten)) this.metrics.inodesLive--;
-    this.descriptors.drop(slot);
-    this.#locators.drop(slot);
-    this.mounts.count(this.inodes.mount(slot), -1);
-    this.inodes.remove(slot);
-    if (parent !== 0) this.#leave(parent);
-  }
-
-  /** An inode is not found by a name in that directory any more. */
-  #leave(parent: number): void {
-    const children = this.inodes.countChildren(parent, -1);
-    if (children === 0 && this.inodes.hasFlag(parent, InodeFlag.isForgotten)) this.#drop(parent);
+    this.#references.drop(ROOT_SLOT);
   }
 
   /** Like {@link adopt}, with an O_PATH descriptor that is taken over, and for objects on mounts that are not in the table yet. */
@@ -192,11 +177,11 @@ export class InodeStore {
     if (mount < 0) mount = this.#mountProbe.enter(fd, zone);
     const device = this.mounts.device(this.statx, near === 0 ? 0 : this.inodes.device(near));
     if (mount < 0 || device < 0) return this.#refuse(fd, Errno.ENFILE);
-    const known = this.#identify(mount, device, fd, NO_NAME);
+    const known = this.#finder.find(mount, device, fd, NO_NAME);
     if (known > 0) {
       if (this.inodes.fd(known) < 0) this.descriptors.hold(known, fd);
       else close(fd);
-      return this.#count(known);
+      return this.#references.count(known);
     }
     let slot = this.#insertLocated(mount, device, fd, NO_NAME, near, source, offset);
     if (slot > 0) {
@@ -210,41 +195,8 @@ export class InodeStore {
     if (slot < 0) return this.#refuse(fd, -slot);
     const kept = this.descriptors.keep(slot, fd);
     if (kept === 0) return slot;
-    this.#drop(slot);
+    this.#references.drop(slot);
     return this.#refuse(fd, -kept);
-  }
-
-  /**
-   * The inode of the table that `statx` describes, or 0. Where numbers and times leave it open, the file handle decides: that of the
-   * name in the directory `fd`, or of `fd` itself without a name.
-   */
-  #identify(mount: number, device: number, fd: number, nameAddress: number): number {
-    this.#handleIsRead = false;
-    let slot = this.inodes.find(this.statx, mount, device);
-    while (slot !== 0) {
-      const likeness = this.inodes.compare(slot, this.statx);
-      if (likeness === "same") return slot;
-      if (
-        likeness === "unsure" &&
-        this.#hasHandle(mount, fd, nameAddress) &&
-        (this.inodes.hasPrint(slot, this.#handle) || this.#locators.isHandle(slot, this.#handle))
-      ) {
-        this.inodes.noteExists(slot);
-        return slot;
-      }
-      slot = this.inodes.find(this.statx, mount, device, slot);
-    }
-    return 0;
-  }
-
-  /** Reads the handle of what `statx` describes, unless {@link #identify} has done so. @returns whether there is one */
-  #hasHandle(mount: number, fd: number, nameAddress: number): boolean {
-    if ((this.mounts.flags(mount) & (MountFlag.handles | MountFlag.names)) === 0) return false;
-    if (this.#handleIsRead) return true;
-    const result = nameAddress === NO_NAME ? this.#handle.readFd(fd) : this.#handle.readName(fd, nameAddress);
-    // On another mount: something was mounted there between the two calls. Then it is opened and looked at as a whole.
-    this.#handleIsRead = result === 0 && this.#handle.mountId === this.statx.mountIdLow;
-    return this.#handleIsRead;
   }
 
   /**
@@ -263,10 +215,10 @@ export class InodeStore {
   ): number {
     const flags = this.mounts.flags(mount);
     if ((flags & MountFlag.handles) !== 0) {
-      if (!this.#hasHandle(mount, fd, nameAddress)) return 0;
+      if (!this.#finder.hasHandle(mount, fd, nameAddress)) return 0;
       const slot = this.#insert(mount, device);
       if (slot < 0 || this.#locators.setHandle(slot, this.#handle)) return slot;
-      this.#drop(slot);
+      this.#references.drop(slot);
       return -Errno.ENFILE;
     }
     if ((flags & MountFlag.names) === 0 || source === null) return 0;
@@ -274,14 +226,14 @@ export class InodeStore {
     if (slot < 0) return slot;
     if (!this.inodes.hasFlag(slot, InodeFlag.birthIsSettled)) {
       // Another inode with its number could have the same time of birth.
-      if (!this.#hasHandle(mount, fd, nameAddress)) {
-        this.#drop(slot);
+      if (!this.#finder.hasHandle(mount, fd, nameAddress)) {
+        this.#references.drop(slot);
         return 0;
       }
-      this.inodes.setPrint(slot, this.#handle);
+      this.inodes.identity.setPrint(slot, this.#handle);
     }
     if (!this.#locators.setName(slot, parent, source, offset)) {
-      this.#drop(slot);
+      this.#references.drop(slot);
       return -Errno.ENFILE;
     }
     this.inodes.countChildren(parent, 1);
@@ -295,17 +247,7 @@ export class InodeStore {
     if (slot === 0) return -Errno.ENFILE;
     this.mounts.count(mount, 1);
     this.metrics.inodesLive++;
-    return this.#count(slot);
-  }
-
-  /** Counts one more reference of the guest. */
-  #count(slot: number): number {
-    if (this.inodes.hasFlag(slot, InodeFlag.isForgotten)) {
-      this.inodes.clearFlag(slot, InodeFlag.isForgotten);
-      this.metrics.inodesLive++;
-    }
-    this.inodes.setLookups(slot, this.inodes.lookups(slot) + 1);
-    return slot;
+    return this.#references.count(slot);
   }
 
   #refuse(fd: number, errno: number): number {

@@ -103,7 +103,7 @@ export function writeHandle(
 
 /** Adds FOPEN_KEEP_CACHE to `flags` if the export keeps what is unchanged, and this has not changed since it was opened last. */
 function keepUnchanged(fs: FileSystem, slot: number, flags: number, keepsUnchanged: boolean): number {
-  const isKept = keepsUnchanged && fs.stat(slot) === 0 && fs.inodes.noteOpened(slot, fs.statx);
+  const isKept = keepsUnchanged && fs.stat(slot) === 0 && fs.inodes.identity.noteOpened(slot, fs.statx);
   return isKept ? flags | FOPEN_KEEP_CACHE : flags;
 }
 
