@@ -10,7 +10,7 @@ const proto = join(root, "proto");
 const generated = join(proto, "gen");
 
 /** Each becomes one module in proto/gen/. */
-const SOURCES = ["containerd", "agent", "cgroups", "management"];
+const SOURCES = ["containerd", "agent", "cgroups", "management", "cri"];
 
 /** Messages are encoded and decoded, and nothing else: the shim loads this code at each start. */
 const FLAGS = [

@@ -37,6 +37,8 @@ export interface TestTools {
   readonly kernelModules: Readonly<Record<string, string>>;
   /** Debian's virtiofsd, the control. */
   readonly virtiofsd: { readonly argv: readonly string[]; readonly version: string };
+  /** Folder of CNI's plugins, as bin_dir of containerd's configuration wants it. */
+  readonly cniPlugins: string;
   /** Executables of Node.js by major, such as "24". */
   readonly node: Readonly<Record<string, string>>;
 }

@@ -45,6 +45,14 @@ test("a second time replaces the first", () => {
   assert.equal(withoutRuntime(once), "version = 2\n");
 });
 
+test("containerd 1.x keeps the default runtime that it would lose", () => {
+  assert(hasRuntime(add("version = 2\n"), "runc", "c"));
+  const own = 'version = 2\n[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.crun]\n';
+  assert(!hasRuntime(add(own), "runc", "c"), "who names runtimes names all");
+  const second = withRuntime("version = 3\n", runtimeTables(3, RUNTIME), "kata-fs", "c");
+  assert(!hasRuntime(second, "runc", "c"), "containerd 2 adds to what it has");
+});
+
 test("what is behind the tables stays", () => {
   const added = `${add("version = 2\n")}[debug]\n  level = "debug"\n`;
   assert.equal(withoutRuntime(added), 'version = 2\n[debug]\n  level = "debug"\n');

@@ -40,6 +40,20 @@ export function runtimeTables(version: ConfigVersion, { handler, configPath }: R
 }
 
 /**
+ * The table of containerd's default runtime, if `toml` names no runtime: what comes with containerd 1.6 and 1.7 goes as soon as a
+ * configuration of version 2 names one, and then their CRI plugin, whose default runtime is runc, does not start.
+ */
+export function defaultRuntimeTable(toml: string, name: string): string {
+  const path = ["plugins", CRI_PLUGIN[2], "containerd", "runtimes"];
+  const parsed = parseToml(toml, name);
+  if (configVersionOf(toml, name) !== 2 || isPresent(parsed, path)) return "";
+  return `
+[plugins.${JSON.stringify(CRI_PLUGIN[2])}.containerd.runtimes.runc]
+  runtime_type = "io.containerd.runc.v2"
+`;
+}
+
+/**
  * The version that a configuration of containerd says it has.
  *
  * @param name of the file, for errors
@@ -70,7 +84,7 @@ export function withRuntime(toml: string, tables: string, handler: string, name:
       needed: "that it is taken out, or another name with --handler",
     });
   }
-  return `${bare}\n${BEGIN}\n${tables}${END}\n`;
+  return `${bare}\n${BEGIN}\n${tables}${defaultRuntimeTable(bare, name)}${END}\n`;
 }
 
 /** A configuration as it was before {@link withRuntime}. */

@@ -2,7 +2,13 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { commentedConfiguration } from "../../configs/commented.js";
 import { type Change, missingDirectories, sha256 } from "./changes.js";
-import { type ConfigVersion, configVersionOf, runtimeTables, withRuntime } from "./containerd-config.js";
+import {
+  type ConfigVersion,
+  configVersionOf,
+  defaultRuntimeTable,
+  runtimeTables,
+  withRuntime,
+} from "./containerd-config.js";
 import { InstallError } from "./error.js";
 import type { InstallOptions } from "./options.js";
 import { type InstallRecord, recordPath } from "./record.js";
@@ -99,8 +105,10 @@ function isSameFile(first: string, second: string): boolean {
 function containerdChange(options: InstallOptions, { containerdVersion }: InstallFacts): Change {
   const { containerdConfig: path, handler, config: configPath } = options;
   if (!existsSync(path)) {
+    const bare = `version = ${containerdVersion}\n`;
     const tables = runtimeTables(containerdVersion, { handler, configPath });
-    return { kind: "file", path, contents: `version = ${containerdVersion}\n\n${tables}`, mode: 0o644 };
+    const contents = `${bare}\n${tables}${defaultRuntimeTable(bare, path)}`;
+    return { kind: "file", path, contents, mode: 0o644 };
   }
   const previous = readFileSync(path, "utf8");
   const version = configVersionOf(previous, path);

@@ -1,7 +1,7 @@
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { GUEST_MODULES, GuestLayout } from "../../guest/layout.js";
-import { run } from "../command.js";
+import { capture, run } from "../command.js";
 import { type Component, isInstalled } from "../component.js";
 import type { Debian } from "../debian/suites.js";
 import { unpack } from "../debian/unpack.js";
@@ -25,6 +25,10 @@ const VIRTIOFSD = "usr/libexec/virtiofsd";
 const QEMU_SERIES = "7.2";
 const KERNEL_SERIES = "7.3";
 
+/** CNI's plugins bridge, host-local and loopback, for pods; 1.1.1 of Debian 12, whose binaries need nothing but a C library. */
+const CNI_PACKAGE = "containernetworking-plugins";
+const CNI_PLUGINS = "usr/lib/cni";
+
 /** Majors of Node.js that the shim and the daemon run under besides the oldest, with which set-up itself may run. */
 const NODE_MAJORS = ["22", "24"] as const;
 /** The npm package that has Node.js as a binary. */
@@ -34,6 +38,7 @@ const folders = {
   qemu: `qemu-${QEMU_SERIES}`,
   kernel: `kernel-${KERNEL_SERIES}`,
   virtiofsd: "virtiofsd",
+  cni: "cni",
   node: "node",
 } as const;
 
@@ -47,6 +52,7 @@ export function testComponents(directory: string, guestRoot: string, debian: Deb
     olderQemuComponent(join(directory, folders.qemu), debian),
     newerKernelComponent(join(directory, folders.kernel), guestRoot, debian),
     virtiofsdComponent(join(directory, folders.virtiofsd), debian),
+    cniComponent(join(directory, folders.cni), debian),
     nodeComponent(join(directory, folders.node)),
   ];
 }
@@ -62,6 +68,7 @@ export async function findTestTools(
     kernel: { [KERNEL_SERIES]: join(directory, folders.kernel, GuestFiles.kernel) },
     kernelModules: { [KERNEL_SERIES]: join(directory, folders.kernel, MODULES) },
     virtiofsd: await probeVirtiofsd(join(directory, folders.virtiofsd)),
+    cniPlugins: join(directory, folders.cni, CNI_PLUGINS),
     node: Object.fromEntries(
       NODE_MAJORS.map((major) => [major, nodeOf(join(directory, folders.node), major)]),
     ),
@@ -143,6 +150,25 @@ function virtiofsdComponent(directory: string, debian: Debian): Component {
       const packages = await apt.download({ packages: VIRTIOFSD_PACKAGES, withDependencies: false }, step);
       await unpack(packages, staging, step);
       return (await probeVirtiofsd(staging)).version;
+    },
+  };
+}
+
+function cniComponent(directory: string, debian: Debian): Component {
+  return {
+    title: "CNI plugins",
+    directory,
+    provides: ["bridge", "host-local", "loopback"].map((name) => join(CNI_PLUGINS, name)),
+    recipe: `bookworm ${CNI_PACKAGE} 1`,
+    async build(staging, step) {
+      const apt = await debian.root("bookworm");
+      const packages = await apt.download({ packages: [CNI_PACKAGE], withDependencies: false }, step);
+      await unpack(packages, staging, step);
+      // A plugin that is not told what to do says which versions of the protocol it speaks; its own is not built in.
+      const { stderr } = await capture([join(staging, CNI_PLUGINS, "loopback")]);
+      const newest = /versions supported:.*?(\d+\.\d+\.\d+)\s*$/.exec(stderr)?.[1];
+      if (newest === undefined) throw missing(`CNI's loopback plugin says of itself: ${stderr.trim()}`);
+      return `CNI ${newest}`;
     },
   };
 }

@@ -41,6 +41,12 @@ interface Blob {
   readonly sizeBytes: number;
 }
 
+/** What an image is called, and what it runs when nobody says otherwise. */
+export interface ImageDefaults {
+  readonly name?: string;
+  readonly command?: readonly string[];
+}
+
 /**
  * Makes the image of the demonstration in `directory` without any registry: a layer with busybox and the sample file in a
  * second one, so that the container's root has more than one lower layer.
@@ -54,6 +60,7 @@ export async function makeDemoImage(
   busybox: string,
   sampleBytes: number,
   further: readonly Buffer[] = [],
+  { name = IMAGE_NAME, command = ["/bin/sh"] }: ImageDefaults = {},
 ): Promise<DemoImage> {
   const tools = toolsLayer(await readFile(busybox));
   const toolsBlob = blobOf(tools);
@@ -64,7 +71,7 @@ export async function makeDemoImage(
   const config = json({
     architecture: "amd64",
     os: "linux",
-    config: { Env: ["PATH=/bin"], Cmd: ["/bin/sh"] },
+    config: { Env: ["PATH=/bin"], Cmd: command },
     rootfs: { type: "layers", diff_ids: layers.map(digestOf) },
   });
   const manifest = json({
@@ -78,7 +85,7 @@ export async function makeDemoImage(
     manifests: [
       {
         ...descriptor("manifest.v1+json", blobOf(manifest)),
-        annotations: { "io.containerd.image.name": IMAGE_NAME },
+        annotations: { "io.containerd.image.name": name },
       },
     ],
   });

@@ -24,6 +24,8 @@ export interface ContainerdPlaces {
   readonly root: string;
   /** State and sockets: a short path, since a socket's address has at most 107 bytes. */
   readonly state: string;
+  /** Adds the settings of the CRI plugins to the configuration; without it they are off. */
+  readonly withCri?: (bare: string) => string;
 }
 
 /** A containerd beside those that may run on the machine, with nothing shared. */
@@ -157,13 +159,15 @@ function logIn({ state }: ContainerdPlaces): string {
 
 function configuration(version: string, places: ContainerdPlaces): string {
   const text = JSON.stringify;
-  return `version = ${version.startsWith("1.") ? 2 : 3}
+  const isWithCri = places.withCri !== undefined;
+  const bare = `version = ${version.startsWith("1.") ? 2 : 3}
 root = ${text(places.root)}
 state = ${text(places.state)}
-disabled_plugins = ${text(UNUSED_PLUGINS)}
+disabled_plugins = ${text(isWithCri ? [] : UNUSED_PLUGINS)}
 [grpc]
 address = ${text(addressIn(places))}
 [ttrpc]
 address = ${text(`${addressIn(places)}.ttrpc`)}
 `;
+  return places.withCri?.(bare) ?? bare;
 }

@@ -8,8 +8,8 @@ import { socketPath } from "../../shim/address.js";
 const SANDBOXES = "/run/kata-fs";
 /** Of containerd, unless it is told another one. ctr's containers have their control groups below it. */
 export const NAMESPACE = "default";
-/** Where control groups of sandboxes may be, from the root of each hierarchy. */
-const CGROUP_PARENTS = [NAMESPACE, "kata_overhead"];
+/** Where control groups of sandboxes may be, too, from the root of each hierarchy. */
+const OVERHEAD = "kata_overhead";
 
 /** Whose sandboxes are meant, among all of this host. */
 export interface Owner {
@@ -19,32 +19,34 @@ export interface Owner {
   readonly state: string;
   /** containerd's gRPC socket. */
   readonly address: string;
+  /** containerd's, of all its containers. */
+  readonly namespace: string;
   /** Its containers, those that are gone, too. */
   readonly names: Iterable<string>;
 }
 
 /** What there is on this host of the owner's sandboxes: processes, mounts, directories, control groups and sockets, each as a line. */
-export async function foundOf({ id, state, address, names }: Owner): Promise<string[]> {
+export async function foundOf({ id, state, address, namespace, names }: Owner): Promise<string[]> {
   const processes = (await processesMentioning(id)).filter(
     ({ command }) => !command.includes("--config") && !command.startsWith(address),
   );
   const below = (parent: string) =>
     entries(parent)
-      .filter((name) => name.includes(id))
+      .filter((name) => name.includes(id) || [...names].some((known) => name.includes(known)))
       .map((name) => join(parent, name));
   return [
     ...processes.map(({ pid, command }) => `process ${pid}: ${command}`),
     ...(await mountsBelow(state))
-      .filter((point) => point.includes("/io.containerd.runtime"))
+      .filter((point) => /\/io\.containerd\.(runtime|sandbox)\./.test(point))
       .map((point) => `mount ${point}`),
-    ...[SANDBOXES, ...cgroupParents()].flatMap(below),
-    ...[...names].map((name) => socketPath(address, NAMESPACE, name)).filter(existsSync),
+    ...[SANDBOXES, ...cgroupParents(namespace)].flatMap(below),
+    ...[...names].map((name) => socketPath(address, namespace, name)).filter(existsSync),
   ];
 }
 
-function cgroupParents(): string[] {
+function cgroupParents(namespace: string): string[] {
   return mountedHierarchies().flatMap(({ mountPoint }) =>
-    CGROUP_PARENTS.map((parent) => join(mountPoint, parent)),
+    [namespace, OVERHEAD].map((parent) => join(mountPoint, parent)),
   );
 }
 

@@ -13,7 +13,7 @@ import { mountsBelow } from "../../setup/run/leftovers.js";
 import { PrivateContainerd } from "../../setup/run/private-containerd.js";
 import { SMALL_SAMPLE_BYTES } from "../../setup/run/sample-file.js";
 import type { Toolchain } from "../../setup/toolchain.js";
-import { foundOf } from "./leftovers.js";
+import { foundOf, NAMESPACE } from "./leftovers.js";
 
 export const project = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 export const RUNTIME = "io.containerd.kata-fs.v2";
@@ -52,6 +52,18 @@ export async function containerdSeries(): Promise<readonly string[]> {
 /** Keys of the configuration that differ from what set-up wrote, or what makes them, given a directory that goes with the machine. */
 export type Changes = Overrides | ((disk: string) => Promise<Overrides>);
 
+/** What makes a machine's containerd another one than ctr needs. */
+export interface MachineOptions {
+  /** Of the image, on top of its own, as tar archives. */
+  readonly layers?: readonly Buffer[];
+  /** Of containerd, and so of the shims, besides this process's own. */
+  readonly env?: NodeJS.ProcessEnv;
+  /** containerd's namespace for everything. */
+  readonly namespace?: string;
+  /** Adds the settings of the CRI plugins to containerd's configuration; without it they are off. */
+  readonly withCri?: (bare: string, facts: { version: string; disk: string; configPath: string }) => string;
+}
+
 /** A containerd with an image, whose sandboxes can be told from all others of the machine by their names. */
 export class Machine {
   readonly #names = new Set<string>();
@@ -62,18 +74,17 @@ export class Machine {
     private readonly state: string,
     readonly containerd: PrivateContainerd,
     readonly sampleMd5: string,
+    private readonly namespace: string,
   ) {}
 
   /**
    * @param series a key of {@link Toolchain.containerd}
-   * @param layers of the image, on top of its own, as tar archives
-   * @param env of containerd, and so of the shims, besides this process's own
+   * @param changes keys of the configuration that differ from what set-up wrote
    */
   static async start(
     series: string,
     changes: Changes = {},
-    layers: readonly Buffer[] = [],
-    env: NodeJS.ProcessEnv = {},
+    { layers = [], env = {}, namespace = NAMESPACE, withCri }: MachineOptions = {},
   ): Promise<Machine> {
     const tools = await toolchain();
     const program = tools.containerd[series];
@@ -88,7 +99,13 @@ export class Machine {
     await writeFile(config, withOverrides(await readFile(privateDirectory().configFile, "utf8"), overrides));
     const containerd = await PrivateContainerd.start(
       program,
-      { root: join(disk, "containerd"), state: join(state, "c") },
+      {
+        root: join(disk, "containerd"),
+        state: join(state, "c"),
+        ...(withCri && {
+          withCri: (bare: string) => withCri(bare, { version: program.version, disk, configPath: config }),
+        }),
+      },
       {
         ...process.env,
         PATH: [
@@ -104,7 +121,7 @@ export class Machine {
     );
     const busybox = join(tools.guestRoot, "usr/bin/busybox");
     const image = await makeDemoImage(disk, busybox, SMALL_SAMPLE_BYTES, layers);
-    const machine = new Machine(id, disk, state, containerd, image.sampleMd5);
+    const machine = new Machine(id, disk, state, containerd, image.sampleMd5, namespace);
     const { status, stderr } = await machine.ctr(["image", "import", image.file]);
     await rm(image.file);
     assert.equal(status, 0, stderr);
@@ -123,8 +140,13 @@ export class Machine {
     return name;
   }
 
+  /** Counts a container whose name somebody else has chosen as one of this machine. */
+  claim(name: string): void {
+    this.#names.add(name);
+  }
+
   ctr(words: readonly string[], input?: Buffer): Promise<Outcome> {
-    return execute(this.containerd.ctrCommand(...words), input);
+    return execute(this.containerd.ctrCommand("--namespace", this.namespace, ...words), input);
   }
 
   /** Runs a command in a container of its own and removes it. */
@@ -225,6 +247,7 @@ export class Machine {
       id: this.id,
       state: this.state,
       address: this.containerd.address,
+      namespace: this.namespace,
       names: this.#names,
     });
   }

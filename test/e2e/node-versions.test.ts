@@ -56,7 +56,7 @@ for (const [major, node] of Object.entries(
     });
 
     it("runs a container", async () => {
-      const machine = await Machine.start("1.7", {}, [], { KATA_FS_NODE: node });
+      const machine = await Machine.start("1.7", {}, { env: { KATA_FS_NODE: node } });
       try {
         const { status, stdout, stderr } = await machine.run("node", ["/bin/cat"], {
           input: Buffer.from("hello"),

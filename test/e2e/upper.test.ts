@@ -87,7 +87,7 @@ class Snapshots {
 
   static async start(series: string, changes: Changes = {}): Promise<Snapshots> {
     const layers = [layer(LOWER, true), layer(UPPER_LAYER, false)];
-    return new Snapshots(await Machine.start(series, changes, layers));
+    return new Snapshots(await Machine.start(series, changes, { layers }));
   }
 
   /** Runs a script in a container whose snapshot stays. */
