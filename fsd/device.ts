@@ -37,6 +37,10 @@ export class FsDevice implements VhostUserEvents {
   };
   /** Guest memory is held for system calls that other threads make. */
   #holdsMemory = false;
+  readonly #onMemoryUnused = () => {
+    this.#holdsMemory = false;
+    this.backend.state.memory.release();
+  };
   #watcher: HostWatcher | null = null;
   #needsReset = false;
   #isClosed = false;
@@ -85,9 +89,27 @@ export class FsDevice implements VhostUserEvents {
     return false;
   }
 
+  /** Whether {@link serve} is to be called: for work, or since what another device has done may be what a request waits for. */
+  get needsService(): boolean {
+    return !this.#isClosed && (this.#server.waiting > 0 || this.hasWork);
+  }
+
   /** Whether other threads work on requests of the guest. */
   get hasCallsRunning(): boolean {
     return !this.#isClosed && this.#server.hasCallsRunning;
+  }
+
+  /**
+   * Asks the driver to signal each queue for its next request, before the daemon sleeps; until then {@link serve} asks it not to.
+   * @returns whether there is one meanwhile, for which it may not
+   */
+  requestKicks(): boolean {
+    if (this.#isClosed) return false;
+    let hasNext = false;
+    for (let index = 0; index < this.queueCount; index++) {
+      if (this.backend.queues.get(index)?.requestNotifications() === true) hasNext = true;
+    }
+    return hasNext;
   }
 
   /** The driver has signalled a queue. */
@@ -121,11 +143,7 @@ export class FsDevice implements VhostUserEvents {
   /** What system calls on other threads read and write stays mapped until they are done, whatever the front end takes away. */
   #holdMemory(): void {
     const { memory } = this.backend.state;
-    const keeps = this.#server.keepsMemory(() => {
-      this.#holdsMemory = false;
-      memory.release();
-    });
-    if (!keeps || this.#holdsMemory) return;
+    if (!this.#server.keepsMemory(this.#onMemoryUnused) || this.#holdsMemory) return;
     this.#holdsMemory = true;
     memory.hold();
   }
@@ -231,17 +249,14 @@ export class FsDevice implements VhostUserEvents {
   #serveQueue(index: number, queue: SplitVirtqueue): void {
     queue.suppressNotifications();
     let left = TURN_REQUESTS;
-    do {
-      for (let head = queue.next(); head >= 0; head = queue.next()) {
-        left--;
-        const written = this.#server.handle(index, head, queue.readable, queue.writable);
-        // A map serves the front end meanwhile, which may have stopped the queue.
-        if (written < 0) queue.defer();
-        else if (!this.backend.queues.complete(index, queue, head, written)) return;
-        if (this.backend.queues.get(index) !== queue) return;
-        // Nobody need say that there is more: the queue is looked at before the daemon sleeps.
-        if (left <= 0 && queue.hasNext) return;
-      }
-    } while (queue.requestNotifications());
+    // Nobody need say that there are more: the queue is looked at before the daemon sleeps.
+    for (let head = queue.next(); head >= 0; head = queue.next()) {
+      left--;
+      const written = this.#server.handle(index, head, queue.readable, queue.writable);
+      // A map serves the front end meanwhile, which may have stopped the queue.
+      if (written < 0) queue.defer();
+      else if (!this.backend.queues.complete(index, queue, head, written)) return;
+      if (left <= 0 || this.backend.queues.get(index) !== queue) return;
+    }
   }
 }

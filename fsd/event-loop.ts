@@ -5,6 +5,7 @@ import { FsDevice } from "./device.js";
 import { EventStream } from "./events/event-stream.js";
 import type { FsdLog } from "./fuse/fuse-server.js";
 import { type DeviceOptions, deviceName } from "./options/device-options.js";
+import { RingPolling } from "./ring-polling.js";
 import { virtioFsQueues } from "./virtio-fs-config.js";
 
 /** A device before its front end has come. */
@@ -13,8 +14,6 @@ export interface ListeningDevice {
   readonly listeningFd: number;
 }
 
-/** How long the rings are looked at before the daemon sleeps: a driver that asks one thing after the other finds it awake. */
-const SPIN_NS = 50_000n;
 /** A guest that always has requests keeps the sockets, signals and what other threads have done waiting for so long. */
 const LOOK_AFTER_MS = 1;
 /** Besides those of the devices: one of whoever waits, and those for counters and events. */
@@ -43,6 +42,11 @@ interface Slot extends ListeningDevice {
 export class EventLoop {
   readonly #slots: Slot[];
   readonly #polled: PollSet;
+  readonly #rings = new RingPolling(
+    () => this.#hasWork(),
+    () => this.#areCallsRunning(),
+  );
+  #connected = 0;
   #hadFrontEnd = false;
   #lookedMs = 0;
   #follower: EventStream | undefined;
@@ -69,15 +73,13 @@ export class EventLoop {
    */
   run(): "ended" | "interrupted" {
     for (;;) {
-      const connected = this.#slots.filter((slot) => slot.device !== undefined).length;
-      if (this.#hadFrontEnd && connected === 0) return "ended";
-      this.#hadFrontEnd ||= connected > 0;
+      if (this.#hadFrontEnd && this.#connected === 0) return "ended";
+      this.#hadFrontEnd ||= this.#connected > 0;
       for (const { device } of this.#slots) device?.retryWaiting();
-      const timeoutMs = this.#timeoutMs();
-      const isBusy = this.#spin();
+      const isBusy = this.#rings.look();
       const mayLook = !isBusy || performance.now() - this.#lookedMs >= LOOK_AFTER_MS;
-      if (mayLook && this.#look(isBusy ? 0 : timeoutMs)) return "interrupted";
-      for (const { device } of this.#slots) device?.serve();
+      if (mayLook && this.#look(isBusy ? 0 : this.#timeoutMs())) return "interrupted";
+      for (const { device } of this.#slots) if (device?.needsService === true) device.serve();
       if (this.#follower?.flush() === false) this.#unfollow();
     }
   }
@@ -93,9 +95,11 @@ export class EventLoop {
     if (eventsFd >= 0) close(eventsFd);
   }
 
-  /** Looks at everything but the rings. @returns whether there is something to do elsewhere */
+  /** Looks at everything but the rings, and sleeps for that if there is time. @returns whether there is something to do elsewhere */
   #look(timeoutMs: number): boolean {
-    const isInterrupted = this.#poll(this.interruptFd, timeoutMs);
+    // As long as the daemon is awake no driver need kick.
+    const mayNotSleep = timeoutMs !== 0 && this.#requestKicks();
+    const isInterrupted = this.#poll(this.interruptFd, mayNotSleep ? 0 : timeoutMs);
     this.#lookedMs = performance.now();
     return isInterrupted;
   }
@@ -110,15 +114,22 @@ export class EventLoop {
     return timeoutMs;
   }
 
-  /** Looks for requests without sleeping. @returns whether there are any */
-  #spin(): boolean {
-    const start = process.hrtime.bigint();
-    do {
-      for (const { device } of this.#slots) if (device?.hasWork === true) return true;
-      // Their end is seen by poll(2) alone; and they want the processor.
-      if (this.#slots.some(({ device }) => device?.hasCallsRunning === true)) return false;
-    } while (process.hrtime.bigint() - start < SPIN_NS);
+  #hasWork(): boolean {
+    for (const { device } of this.#slots) if (device?.hasWork === true) return true;
     return false;
+  }
+
+  /** Whether other threads work on requests. Their end is seen by poll(2) alone; and they want the processor. */
+  #areCallsRunning(): boolean {
+    for (const { device } of this.#slots) if (device?.hasCallsRunning === true) return true;
+    return false;
+  }
+
+  /** Asks all drivers to kick from now on. @returns whether one has made a request meanwhile, for which it may not */
+  #requestKicks(): boolean {
+    let hasWork = false;
+    for (const { device } of this.#slots) if (device?.requestKicks() === true) hasWork = true;
+    return hasWork;
   }
 
   /**
@@ -174,6 +185,7 @@ export class EventLoop {
     slot.device = new FsDevice(socketFd, slot.options, this.log, this.longCallsMax, (fd, isDone, timeoutMs) =>
       this.#serveWhile(fd, isDone, timeoutMs),
     );
+    this.#connected++;
     this.log.info(`${deviceName(slot.options)}: front end connected`);
     if (this.#follower !== undefined) this.#followDevice(slot.device, this.#follower);
   }
@@ -182,6 +194,7 @@ export class EventLoop {
     this.log.info(`${deviceName(slot.options)}: front end gone`);
     slot.device?.close();
     slot.device = undefined;
+    this.#connected--;
   }
 
   /** Somebody wants the host's events. Without anybody the host is not watched at all. */

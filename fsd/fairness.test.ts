@@ -94,7 +94,29 @@ test("a turn serves some requests of each queue, and knows that there are more",
   device.serve();
   assert.deepEqual([used(HIPRIO), used(REQUESTS) - before], [64, 64]);
   assert.equal(device.hasWork, false);
-  assert.equal(frontEnd.driver(REQUESTS).availEvent, used(REQUESTS), "and asks to be told of the next one");
+  assert.notEqual(
+    frontEnd.driver(REQUESTS).availEvent,
+    used(REQUESTS),
+    "nobody need kick a daemon that is awake",
+  );
+  assert.equal(device.requestKicks(), false);
+  assert.equal(
+    frontEnd.driver(REQUESTS).availEvent,
+    used(REQUESTS),
+    "before it sleeps it asks to be told of the next one",
+  );
+});
+
+test("a request that came before the kick was asked for is not slept over", (t) => {
+  const { device, frontEnd, guest } = startDevice(t);
+  guest.init();
+  offerEverywhere({ memory: frontEnd.memory, driver: (index) => frontEnd.driver(index) }, REQUESTS);
+  frontEnd
+    .driver(REQUESTS)
+    .setAvailIndex(frontEnd.memory.bytes.readUInt16LE(frontEnd.driver(REQUESTS).usedRing + 2) + 1);
+  assert.ok(device.requestKicks());
+  device.serve();
+  assert.equal(device.requestKicks(), false);
 });
 
 test("beside a guest that never rests another one is served, and sockets, events and signals", async (t) => {

@@ -9,7 +9,8 @@ import { fillShare } from "./share.js";
 import { Subject, subjectDescriptions } from "./subjects.js";
 
 export const DEPTHS = [1, 4, 16] as const;
-const WARM_UP_MS = 400;
+/** Code is compiled when it has run often enough: so many operations, or for so long. */
+const WARM_UP = { operations: 10_000, limitMs: 1500 } as const;
 
 export interface FrontEndOptions {
   readonly rounds: number;
@@ -69,9 +70,8 @@ function benchRow(
   }));
   for (let round = -1; round < options.rounds; round++) {
     for (const { subject, step, samples } of steps) {
-      // The first round finds code that has not been compiled yet.
-      const sample = measure(subject, step, round < 0 ? WARM_UP_MS : options.durationMs);
-      if (round >= 0) samples.push(sample);
+      if (round < 0) warmUp(step);
+      else samples.push(measure(subject, step, options.durationMs));
     }
   }
   for (const [index, { ring }] of all.entries()) {
@@ -83,4 +83,9 @@ function benchRow(
     depth,
     samples: new Map(steps.map(({ subject, samples }) => [subject.name, medianSample(samples)])),
   };
+}
+
+function warmUp(step: () => void): void {
+  const endMs = performance.now() + WARM_UP.limitMs;
+  for (let count = 0; count < WARM_UP.operations && performance.now() < endMs; count++) step();
 }

@@ -96,6 +96,8 @@ export class LongCalls {
 
   /** Whether an answer waits for a queue for which `isRunning`. */
   hasDone(isRunning: (queueIndex: number) => boolean): boolean {
+    // Asked for each look at the rings.
+    if (this.#kept.length === 0) return false;
     return this.#kept.some(({ state, asked }) => state === "done" && isRunning(asked.queueIndex));
   }
 

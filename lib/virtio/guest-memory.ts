@@ -87,7 +87,7 @@ export class GuestMemory {
 
   release(): void {
     this.#holds--;
-    if (this.#holds > 0) return;
+    if (this.#holds > 0 || this.#removed.length === 0) return;
     for (const region of this.#removed.splice(0)) drop(region);
   }
 
