@@ -52,6 +52,8 @@ export function writeEntry(
 /** Where struct fuse_attr stands in struct fuse_entry_out and struct fuse_attr_out. */
 export const ENTRY_ATTR_OFFSET = 40;
 export const ATTR_OUT_ATTR_OFFSET = 16;
+/** Where the flags stand in struct fuse_attr. */
+export const ATTR_FLAGS_OFFSET = 84;
 
 /** Writes struct fuse_attr. Given apart is what differs from the host's: the inode number, and the owners where ids are translated. */
 export function writeAttr(
@@ -85,7 +87,7 @@ export function writeAttr(
   view.setUint32(offset + 72, gid, true);
   view.setUint32(offset + 76, encodeDevice(statx.rdevMajor, statx.rdevMinor), true);
   view.setUint32(offset + 80, statx.blockBytes, true);
-  view.setUint32(offset + 84, attrFlags, true);
+  view.setUint32(offset + ATTR_FLAGS_OFFSET, attrFlags, true);
 }
 
 /** Device numbers on the wire: 12 bits of major between the low 8 and the high 12 bits of minor (new_encode_dev). */

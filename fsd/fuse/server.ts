@@ -195,6 +195,7 @@ class FuseServerImpl implements FuseServer {
       return -Errno.ENOTCONN;
     this.#reply.bodyIsInPlace = false;
     this.#fs.beginRequest();
+    this.#fs.answers.beforeRequest(this.#request);
     try {
       const replayed = this.#replays?.answer(this.#fs, this.#request, this.#reply);
       if (replayed !== undefined) return replayed;

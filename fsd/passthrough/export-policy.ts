@@ -41,6 +41,8 @@ export interface ExportPolicy {
   readonly isImmutable: boolean;
   /** The host may change it at any time: its change events are of interest. */
   readonly isShared: boolean;
+  /** Nobody but this guest ever changes anything, and the guest may remember everything without limit: see remembered-answers.ts. */
+  readonly isRemembered: boolean;
   readonly entryValid: Validity;
   readonly attrValid: Validity;
   /** Zero: a name that does not exist is not remembered. */
@@ -95,6 +97,7 @@ const NOBODY_KNOWS = {
   quietValid: validity(0),
   isImmutable: false,
   isShared: false,
+  isRemembered: false,
   keepsUnchangedFiles: false,
   keepsUnchangedDirectories: false,
 } as const;
@@ -116,8 +119,8 @@ const AUTO: CachePolicy = {
 };
 
 const policies: Readonly<Record<PolicyName, CachePolicy>> = {
-  immutable: { ...ALWAYS, ...valid(WITHOUT_LIMIT_SECONDS), isImmutable: true },
-  exclusive: { ...ALWAYS, ...valid(WITHOUT_LIMIT_SECONDS) },
+  immutable: { ...ALWAYS, ...valid(WITHOUT_LIMIT_SECONDS), isImmutable: true, isRemembered: true },
+  exclusive: { ...ALWAYS, ...valid(WITHOUT_LIMIT_SECONDS), isRemembered: true },
   shared: {
     ...AUTO,
     isShared: true,
@@ -143,13 +146,18 @@ export function exportPolicy(option: ExportOption, device: DeviceDefaults): Expo
   const named = policies[option.policy];
   const seconds = (given: number | undefined, otherwise: Validity) =>
     given === undefined ? otherwise : validity(given);
+  const negativeSeconds = option.negativeSeconds ?? device.negativeSeconds;
+  const hasLimits = [option.entrySeconds, option.attrSeconds, negativeSeconds].some(
+    (given) => given !== undefined && given < WITHOUT_LIMIT_SECONDS,
+  );
   return {
     ...named,
     readOnly: device.readOnly || named.isImmutable || (option.readOnly ?? false),
     isOverlay: option.overlay ?? false,
     entryValid: seconds(option.entrySeconds, named.entryValid),
     attrValid: seconds(option.attrSeconds, named.attrValid),
-    negativeValid: seconds(option.negativeSeconds ?? device.negativeSeconds, named.negativeValid),
+    isRemembered: named.isRemembered && !hasLimits,
+    negativeValid: seconds(negativeSeconds, named.negativeValid),
     quietValid: seconds(option.quietSeconds, named.quietValid),
     daxThresholdBytes: daxThreshold(option.dax ?? named.isImmutable, device),
   };

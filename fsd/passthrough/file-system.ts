@@ -28,6 +28,7 @@ import type { MountTable } from "./mount-table.js";
 import { OverlayMarks } from "./overlay-marks.js";
 import { ProcPath } from "./proc-path.js";
 import { ReadDescriptors } from "./read-descriptors.js";
+import { RememberedAnswers } from "./remembered-answers.js";
 import { Session } from "./session.js";
 import type { SharePolicy } from "./share-policy.js";
 import { deviceLimits } from "./state-limits.js";
@@ -62,6 +63,7 @@ export class FileSystem {
   readonly policies: InodePolicies;
   readonly session: Session;
   readonly attributes: InodeAttributes;
+  readonly answers: RememberedAnswers;
   readonly dax: DaxWindow | null;
   readonly credentials = ThreadCredentials.ofThisThread();
   readonly procPath: ProcPath;
@@ -117,6 +119,7 @@ export class FileSystem {
       this.exports.every(({ isImmutable }) => isImmutable),
     );
     this.attributes = new InodeAttributes(this);
+    this.answers = new RememberedAnswers(this.inodes, this.policies, () => this.longCalls.areNone);
     const { markBroker = null } = options;
     this.overlayMarks = markBroker === null ? null : new OverlayMarks(this, markBroker);
     this.xattrNames = new XattrNames(this.session, xattrMaps(options.xattrMap, markBroker !== null));
@@ -139,6 +142,7 @@ export class FileSystem {
   /** Drops all that the guest holds but the root. */
   reset(): void {
     this.observer?.cleared();
+    this.answers.clear();
     for (let slot = 1; slot < this.handles.used; slot++) {
       if (this.handles.fd(slot) >= 0) this.closeHandle(slot);
     }

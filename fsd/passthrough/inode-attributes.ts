@@ -2,6 +2,7 @@ import { S_IFDIR, S_IFREG } from "../../lib/sys/file.js";
 import type { Statx } from "../../lib/sys/statx.js";
 import { FUSE_ATTR_DAX, FUSE_ATTR_SUBMOUNT, FUSE_SUBMOUNTS } from "../fuse/constants.js";
 import {
+  ATTR_FLAGS_OFFSET,
   ATTR_OUT_ATTR_OFFSET,
   ENTRY_ATTR_OFFSET,
   type FuseReply,
@@ -27,17 +28,36 @@ export class InodeAttributes {
 
   /** Writes struct fuse_entry_out for the inode, found in the directory `parent`. */
   writeEntry(view: DataView, offset: number, parent: number, slot: number): void {
-    const { inodes, policies } = this.fs;
-    const policy = policies.of(parent);
+    this.#writeEntryHead(view, offset, parent, slot);
+    this.#writeAttr(view, offset + ENTRY_ATTR_OFFSET, slot);
+    this.#markMount(view, offset, parent, slot);
+  }
+
+  /** The same for an inode whose attributes are remembered. @returns false if they are not */
+  writeRememberedEntry({ view, bytes }: FuseReply, offset: number, parent: number, slot: number): boolean {
+    if (!this.fs.answers.writeAttr(slot, bytes, offset + ENTRY_ATTR_OFFSET)) return false;
+    this.#writeEntryHead(view, offset, parent, slot);
+    this.#markMount(view, offset, parent, slot);
+    return true;
+  }
+
+  #writeEntryHead(view: DataView, offset: number, parent: number, slot: number): void {
+    const policy = this.fs.policies.of(parent);
     const entryValid = this.#isQuiet(parent) ? policy.quietValid : policy.entryValid;
-    writeEntry(view, offset, slot, inodes.sequence(slot), entryValid, this.validity(slot));
-    this.#writeAttr(view, offset + ENTRY_ATTR_OFFSET, slot, this.#beginsMount(parent, slot));
+    writeEntry(view, offset, slot, this.fs.inodes.sequence(slot), entryValid, this.validity(slot));
   }
 
   /** Writes struct fuse_attr_out for the inode. */
   writeAttrOut(reply: FuseReply, offset: number, slot: number): void {
     writeAttrValidity(reply.view, offset, this.validity(slot));
-    this.#writeAttr(reply.view, offset + ATTR_OUT_ATTR_OFFSET, slot, 0);
+    this.#writeAttr(reply.view, offset + ATTR_OUT_ATTR_OFFSET, slot);
+  }
+
+  /** The same for an inode whose attributes are remembered. @returns false if they are not */
+  writeRememberedAttrOut({ view, bytes }: FuseReply, offset: number, slot: number): boolean {
+    if (!this.fs.answers.writeAttr(slot, bytes, offset + ATTR_OUT_ATTR_OFFSET)) return false;
+    writeAttrValidity(view, offset, this.validity(slot));
+    return true;
   }
 
   /** Writes struct fuse_statx for the inode. */
@@ -66,14 +86,16 @@ export class InodeAttributes {
     return this.fs.observer?.isQuiet(directory) === true;
   }
 
-  /** FUSE_ATTR_SUBMOUNT for the root of a mount that the guest is to mount by itself, 0 otherwise. */
-  #beginsMount(parent: number, slot: number): number {
-    if (this.#statx.type !== S_IFDIR || !this.fs.session.has(FUSE_SUBMOUNTS)) return 0;
-    const { inodes, mounts } = this.fs;
-    return mounts.isSame(inodes.mount(parent), inodes.mount(slot)) ? 0 : FUSE_ATTR_SUBMOUNT;
+  /** Adds FUSE_ATTR_SUBMOUNT to the entry at `offset` for the root of a mount that the guest is to mount by itself. */
+  #markMount(view: DataView, offset: number, parent: number, slot: number): void {
+    const { inodes, mounts, session } = this.fs;
+    if (inodes.type(slot) !== S_IFDIR || !session.has(FUSE_SUBMOUNTS)) return;
+    if (mounts.isSame(inodes.mount(parent), inodes.mount(slot))) return;
+    const flags = offset + ENTRY_ATTR_OFFSET + ATTR_FLAGS_OFFSET;
+    view.setUint32(flags, view.getUint32(flags, true) | FUSE_ATTR_SUBMOUNT, true);
   }
 
-  #writeAttr(view: DataView, offset: number, slot: number, attrFlags: number): void {
+  #writeAttr(view: DataView, offset: number, slot: number): void {
     const statx = this.#statx;
     const { inodes, policies, uids, gids } = this.fs;
     const high = guestInodeHigh(statx.inodeHigh, inodes.device(slot));
@@ -81,7 +103,6 @@ export class InodeAttributes {
       statx.type === S_IFREG &&
       statx.sizeBytes >= policies.of(slot).daxThresholdBytes &&
       policies.isReadOnly(slot);
-    const flags = isDax ? attrFlags | FUSE_ATTR_DAX : attrFlags;
     writeAttr(
       view,
       offset,
@@ -90,7 +111,7 @@ export class InodeAttributes {
       high,
       uids.toGuest(statx.uid),
       gids.toGuest(statx.gid),
-      flags,
+      isDax ? FUSE_ATTR_DAX : 0,
     );
   }
 }

@@ -90,6 +90,11 @@ export class LongCalls {
     return this.#running > 0 && this.#kept.some(({ state }) => state === "running");
   }
 
+  /** Whether nothing is under way, for a request or after {@link reset}. */
+  get areNone(): boolean {
+    return this.#running === 0 && this.#kept.length === 0;
+  }
+
   get usesGuestMemory(): boolean {
     return this.#usingMemory > 0;
   }
