@@ -19,6 +19,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./console.js")).consoleCommand,
   },
   {
+    name: "top",
+    summary: "what sandboxes use on the host",
+    load: async () => (await import("./top.js")).topCommand,
+  },
+  {
+    name: "metrics",
+    summary: "Prometheus metrics of all sandboxes",
+    load: async () => (await import("./metrics/command.js")).metricsCommand,
+  },
+  {
     name: "gc",
     summary: "remove what dead sandboxes left",
     load: async () => (await import("./gc.js")).gcCommand,
