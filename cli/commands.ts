@@ -9,6 +9,16 @@ export interface CommandEntry {
 
 export const COMMANDS: readonly CommandEntry[] = [
   {
+    name: "check",
+    summary: "whether sandboxes can be started on this machine",
+    load: async () => (await import("./check/command.js")).checkCommand,
+  },
+  {
+    name: "env",
+    summary: "versions, paths and the gist of the configuration",
+    load: async () => (await import("./env.js")).envCommand,
+  },
+  {
     name: "list",
     summary: "the sandboxes of this machine",
     load: async () => (await import("./list.js")).listCommand,

@@ -1,0 +1,89 @@
+import { accessSync, constants } from "node:fs";
+import { delimiter, join } from "node:path";
+import {
+  ConfigError,
+  type Configuration,
+  configurationOf,
+  NO_OPTIONS,
+  resolveConfiguration,
+} from "../../configs/index.js";
+import { findConfigurationFile } from "../../configs/load.js";
+import { STATE_DIRECTORY } from "../../shim/sandbox/layout.js";
+import { probeQemu, requireDax } from "../../shim/vm/probe.js";
+import { QemuError } from "../../shim/vm/qemu-process.js";
+import { SERVICE_PATH } from "../install/plan.js";
+import { type Finding, failure, ok } from "./finding.js";
+
+/** The configuration, and the programs and files that it names. */
+export async function checkPrograms(): Promise<readonly Finding[]> {
+  let configuration: Configuration;
+  let file: string;
+  try {
+    file = findConfigurationFile(undefined, process.env);
+    const effective = await resolveConfiguration({ env: process.env, options: NO_OPTIONS, annotations: {} });
+    configuration = configurationOf(effective);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const [found = "", needed = "a configuration that can be read"] = error.message.split("; needed: ");
+    return [failure("configuration", found, needed)];
+  }
+  const { hypervisor, guest, daemon } = configuration;
+  return [
+    ok("configuration", file),
+    await qemu(configuration),
+    readable("guest kernel", hypervisor.kernel, "hypervisor.kernel: a bootable kernel image"),
+    guest.image !== undefined
+      ? readable("guest image", guest.image, "guest.image: a disk image")
+      : guest.initrd !== undefined
+        ? readable("guest initrd", guest.initrd, "guest.initrd: an initial ramdisk")
+        : readable("guest root", guest.root, "guest.root: the guest's root directory"),
+    ...(daemon.path === undefined
+      ? []
+      : [readable("kata-fsd", daemon.path, "daemon.path: kata-fsd", constants.X_OK)]),
+    shimCommand(),
+  ];
+}
+
+async function qemu({ hypervisor, daemon }: Configuration): Promise<Finding> {
+  try {
+    const capabilities = await probeQemu(hypervisor, STATE_DIRECTORY);
+    if (daemon.dax) requireDax(capabilities, hypervisor);
+    return ok("QEMU", `${capabilities.version}, ${capabilities.hasDaxDevice ? "with" : "without"} DAX`);
+  } catch (error) {
+    if (!(error instanceof QemuError)) throw error;
+    const [found = "", needed = "hypervisor.argv: a QEMU that runs"] = error.message.split("; needed: ");
+    return failure("QEMU", found, needed);
+  }
+}
+
+function readable(title: string, path: string, needed: string, mode = constants.R_OK): Finding {
+  try {
+    accessSync(path, mode);
+    return ok(title, path);
+  } catch (error) {
+    return failure(
+      title,
+      error instanceof Error ? error.message : String(error),
+      `${needed}, in the configuration`,
+    );
+  }
+}
+
+/** containerd finds a runtime by the name of its shim in its own PATH. */
+function shimCommand(): Finding {
+  const name = "containerd-shim-kata-fs-v2";
+  const place = SERVICE_PATH.split(delimiter)
+    .map((directory) => join(directory, name))
+    .find((path) => isExecutable(path));
+  if (place !== undefined) return ok("shim", place);
+  return failure("shim", `no ${name} in ${SERVICE_PATH}`, "kata-fs install");
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
