@@ -11,7 +11,7 @@ import { project, toolchain } from "../e2e/machine.js";
 import { FileSystemDaemon, plainDevice } from "../guest/file-system-daemon.js";
 import { runGuest } from "../guest/run-guest.js";
 
-const LIMIT_MS = 90_000;
+const LIMIT_MS = 150_000;
 const MEMORY_MIB = 1024;
 const BLOCKS = 64;
 const BLOCK = "0123456789abcdef".repeat(64);
