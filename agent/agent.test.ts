@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
@@ -320,7 +319,7 @@ describe("agent", { skip: missing() }, () => {
   });
 
   test("gives the host a shell with a terminal, which ends with its connection", async () => {
-    const console = connect(machine.debugConsole);
+    const console = await machine.connectDebugConsole();
     let text = "";
     console.on("data", (chunk: Buffer) => {
       text += chunk.toString();
@@ -330,7 +329,7 @@ describe("agent", { skip: missing() }, () => {
     assert.match(text, /\/dev\/pts\/\d+\r\n/);
     assert.match(text, /pid=\d+=\r\n/);
 
-    const hungUp = connect(machine.debugConsole);
+    const hungUp = await machine.connectDebugConsole();
     const marker = join(machine.directory, "hung-up");
     hungUp.write(`(trap 'echo > ${marker}; exit' HUP; echo ready-$((6 * 7)); sleep 60)\n`);
     let seen = "";

@@ -39,6 +39,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./metrics/command.js")).metricsCommand,
   },
   {
+    name: "logs",
+    summary: "what a sandbox's shim, and the agent in its guest, have logged",
+    load: async () => (await import("./logs/command.js")).logsCommand,
+  },
+  {
+    name: "exec",
+    summary: "a shell in a guest, outside of its containers",
+    load: async () => (await import("./exec/command.js")).execCommand,
+  },
+  {
     name: "gc",
     summary: "remove what dead sandboxes left",
     load: async () => (await import("./gc.js")).gcCommand,

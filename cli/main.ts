@@ -4,6 +4,7 @@ import { TtrpcError } from "../lib/ttrpc/index.js";
 import { SetupError } from "../setup/setup-error.js";
 import { type Output, UsageError } from "./command.js";
 import { COMMANDS } from "./commands.js";
+import { GuestError } from "./exec/guest-error.js";
 import { InstallError } from "./install/error.js";
 
 const output: Output = {
@@ -52,7 +53,7 @@ async function main([name, ...words]: readonly string[]): Promise<number> {
   }
 }
 
-const EXPLAINED = [ConfigError, SetupError, InstallError, TtrpcError];
+const EXPLAINED = [ConfigError, SetupError, InstallError, TtrpcError, GuestError];
 
 /** True for errors that are no defects of ours: their message says what the machine or the administrator has to put right. */
 function isExplained(error: unknown): error is Error {

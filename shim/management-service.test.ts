@@ -10,6 +10,7 @@ import { management } from "../proto/index.js";
 import { MANAGEMENT_SERVICE, managementService } from "./management-service.js";
 import { FakeSandboxFactory } from "./task/fake-sandbox.test-support.js";
 import { Tasks } from "./task/tasks.js";
+import { TailBuffer } from "./vm/console.js";
 
 const silent = { error() {}, warn() {}, info() {}, debug() {} };
 
@@ -21,7 +22,8 @@ async function served(t: TestContext) {
     ...{ namespace: "n", factory, events: { publish() {} }, logger: silent },
     onContainerGone() {},
   });
-  const server = createServer({ services: managementService(tasks, "1.2.3") });
+  const history = new TailBuffer(100);
+  const server = createServer({ services: managementService(tasks, history, "1.2.3") });
   const listener = createNetServer((connection) => server.handle(connection));
   const path = join(root, "socket");
   await new Promise<void>((resolve) => listener.listen(path, resolve));
@@ -41,7 +43,7 @@ async function served(t: TestContext) {
   };
   const ask = <T>(name: string, response: Codec<unknown, T>) =>
     callUnary(client, MANAGEMENT_SERVICE, name, management.Empty, response, {}, { timeoutMs: 5000 });
-  return { factory, create, ask };
+  return { factory, create, ask, client, history };
 }
 
 test("a sandbox with its machine and containers is described", async (t) => {
@@ -71,6 +73,18 @@ test("the guest's console and the metrics are passed on", async (t) => {
   const { guest, daemon } = await ask("Metrics", management.MetricsResponse);
   assert.equal(guest, 'kata_guest_load{item="load1"} 0.5\n');
   assert.deepEqual(JSON.parse(daemon), { devices: [] });
+});
+
+test("the log is told from where the last answer ended", async (t) => {
+  const { client, history } = await served(t);
+  const ask = (since: number) =>
+    callUnary(client, MANAGEMENT_SERVICE, "Log", management.LogRequest, management.LogResponse, { since });
+  history.append(Buffer.from("one\n"));
+  const first = await ask(0);
+  assert.deepEqual([first.text, first.end], ["one\n", 4]);
+  history.append(Buffer.from("two\n"));
+  assert.equal((await ask(first.end)).text, "two\n");
+  assert.equal((await ask(8)).text, "");
 });
 
 test("an agent that fails to measure is told", async (t) => {

@@ -1,17 +1,22 @@
 import { type Codec, type ServiceTable, type UnaryHandler, unary } from "../lib/ttrpc/index.js";
 import { management } from "../proto/index.js";
 import { toStatus } from "./error.js";
+import type { LogHistory } from "./log/logger.js";
 import type { Tasks } from "./task/tasks.js";
 
 /** The name of the service in ttrpc's requests. */
 export const MANAGEMENT_SERVICE = "katafs.Management";
 
 /** What the kata-fs command asks. Without a running VM, Console and Metrics fail with FAILED_PRECONDITION. */
-export function managementService(tasks: Tasks, version: string): ServiceTable {
+export function managementService(tasks: Tasks, history: LogHistory, version: string): ServiceTable {
   return {
     [MANAGEMENT_SERVICE]: {
       Describe: method(management.Description, async () => describe(tasks, version)),
       Console: method(management.Text, async () => ({ text: tasks.sandbox.console })),
+      Log: unary(management.LogRequest, management.LogResponse, async ({ since }) => ({
+        text: history.since(since),
+        end: history.end,
+      })),
       Metrics: method(management.MetricsResponse, async () => {
         const { sandbox } = tasks;
         const [guest, daemon] = await Promise.all([sandbox.guestMetrics(), sandbox.daemonMetrics()]);

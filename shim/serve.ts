@@ -31,7 +31,10 @@ export async function serve(
   listener: Listener,
   createSandboxFactory: CreateSandboxFactory,
 ): Promise<number> {
-  const logger = createLogger(join(bundle, "log"), args.debug ? "debug" : "info", { shim: args.id });
+  const logger = createLogger(join(bundle, "log"), args.debug ? "debug" : "info", {
+    namespace: args.namespace,
+    sandbox: args.id,
+  });
   writeShimPid(bundle);
 
   const { TTRPC_ADDRESS } = process.env;
@@ -68,7 +71,7 @@ export async function serve(
   const server = createServer({
     services: {
       ...taskServices(tasks, new Controls(tasks, events), { version: VERSION, shutdown }),
-      ...managementService(tasks, VERSION),
+      ...managementService(tasks, logger.history, VERSION),
     },
     onError: (error, { service, method }) =>
       logger.debug(`${service}/${method}`, { error: messageOf(error) }),

@@ -74,9 +74,9 @@ export class AgentProcess {
     return new AgentProcess(directory, child, createClient(await connectTo(socketPath, child)));
   }
 
-  /** Where its debug console listens. */
-  get debugConsole(): string {
-    return join(this.directory, "agent.sock_1026");
+  /** A new connection to its debug console. */
+  connectDebugConsole(): Promise<Socket> {
+    return connectTo(join(this.directory, "agent.sock_1026"), this.child);
   }
 
   /** A root file system with busybox at /bin/busybox. */

@@ -8,20 +8,29 @@ import type { SandboxIdentity } from "../../shim/task/sandbox-port.js";
 /** A shim that works answers in a millisecond, and for its guest in some more. */
 const TIMEOUT_MS = 3000;
 
+/** What most calls are asked with. */
+const NOTHING: Request<unknown> = { codec: management.Empty, message: {} };
+
+export interface Request<T> {
+  readonly codec: Codec<T>;
+  readonly message: T;
+}
+
 /**
  * Asks the shim of a sandbox, at the socket at which containerd does.
  *
  * @throws TtrpcError
  */
-export async function askShim<T>(
+export async function askShim<I, O>(
   { address, namespace, id }: SandboxIdentity,
-  method: "Describe" | "Console" | "Metrics",
-  response: Codec<unknown, T>,
-): Promise<T> {
+  method: "Describe" | "Console" | "Log" | "Metrics",
+  response: Codec<unknown, O>,
+  { codec, message }: Request<I> | typeof NOTHING = NOTHING,
+): Promise<O> {
   const client = createClient(createConnection(socketPath(address, namespace, id)));
   try {
     const options = { timeoutMs: TIMEOUT_MS };
-    return await callUnary(client, MANAGEMENT_SERVICE, method, management.Empty, response, {}, options);
+    return await callUnary(client, MANAGEMENT_SERVICE, method, codec, response, message, options);
   } finally {
     client.close();
   }

@@ -30,6 +30,7 @@ export async function sandboxConfiguration(
     });
     const configuration = configurationOf(effective);
     logger.setLevel(configuration.runtime.logLevel);
+    logger.setFormat(configuration.runtime.logFormat);
     setTimeLimits(configuration.timeLimits);
     logOrigins(effective, logger);
     return configuration;

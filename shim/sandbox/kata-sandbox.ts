@@ -197,7 +197,10 @@ export class KataSandbox implements Sandbox {
       this.#parts.shares.remove(containerId);
     } catch (error) {
       // The mounts go with the shim's namespace at the latest.
-      this.#parts.logger.warn(`${containerId} stays in the share`, { error: messageOf(error) });
+      this.#parts.logger.warn("the container stays in the share", {
+        container: containerId,
+        error: messageOf(error),
+      });
     }
   }
 }

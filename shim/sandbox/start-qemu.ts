@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Configuration } from "../../configs/index.js";
 import { messageOf, ShimError, StatusCode } from "../error.js";
+import { guestLog } from "../log/guest-log.js";
 import type { Logger } from "../log/logger.js";
 import type { Accelerator } from "../vm/accelerator.js";
 import type { VmSize } from "../vm/description.js";
@@ -62,7 +63,7 @@ export async function startQemu(options: QemuOptions, undo: UndoStack): Promise<
       inherited,
       {
         event: ({ name, data }) => logger.debug(`QEMU event ${name}`, { data: JSON.stringify(data) }),
-        consoleLine: (line) => logger.debug(`guest: ${line}`),
+        consoleLine: guestLog(logger),
       },
     );
     undo.add("QEMU", () => qemu.kill());

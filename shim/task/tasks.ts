@@ -4,7 +4,7 @@ import { readAnnotations } from "../bundle.js";
 import { type ContainerType, containerTypeOf } from "../container-type.js";
 import { messageOf, ShimError, StatusCode } from "../error.js";
 import type { EventPublisher, RootfsMount } from "../events/task-events.js";
-import type { Logger } from "../log/logger.js";
+import { type Logger, withFields } from "../log/logger.js";
 import type { StdioConfig } from "../stdio/process-io.js";
 import { timeLimitMs } from "../time-limits.js";
 import { Container } from "./container.js";
@@ -140,7 +140,7 @@ export class Tasks {
         exited: (exit) => events.publish({ topic: "/tasks/exit", containerId, id: execId, pid, exit }),
       },
       { namespace: this.#options.namespace, id: execId },
-      this.#options.logger,
+      withFields(this.#options.logger, { container: containerId }),
     );
     container.addExec(execId, process);
     events.publish({ topic: "/tasks/exec-added", containerId, execId });
@@ -246,7 +246,8 @@ export class Tasks {
     const guest = initProcess(pod.sandbox, id);
     const listener = this.#initListener(pod, type, id);
     const { namespace, logger } = this.#options;
-    const init = new Process(`container ${id}`, stdio, guest, listener, { namespace, id }, logger);
+    const its = withFields(logger, { container: id });
+    const init = new Process(`container ${id}`, stdio, guest, listener, { namespace, id }, its);
     return new Container(id, bundle, type, init);
   }
 
@@ -279,7 +280,7 @@ export class Tasks {
     // The guest may name what it likes.
     if (!this.#containers.has(containerId)) return;
     const { events, logger } = this.#options;
-    logger.warn(`container ${containerId} is out of memory`);
+    logger.warn("out of memory", { container: containerId });
     events.publish({ topic: "/tasks/oom", containerId });
   }
 
@@ -309,7 +310,8 @@ export class Tasks {
       return true;
     } catch (error) {
       // Its task is over in any case; what is left of it goes with the VM.
-      this.#options.logger.warn(`container ${container.id} is not removed from the VM`, {
+      this.#options.logger.warn("the container is not removed from the VM", {
+        container: container.id,
         error: messageOf(error),
       });
       return false;

@@ -11,7 +11,12 @@ test("keeps the end of what was written", () => {
       (capacity, chunks) => {
         const tail = new TailBuffer(capacity);
         for (const chunk of chunks) tail.append(Buffer.from(chunk));
-        assert.equal(tail.toString(), chunks.join("").slice(-capacity));
+        const all = chunks.join("");
+        assert.equal(tail.toString(), all.slice(-capacity));
+        assert.equal(tail.end, all.length);
+        for (const offset of [0, all.length >> 1, all.length, all.length + 1]) {
+          assert.equal(tail.since(offset), all.slice(Math.max(offset, all.length - capacity)));
+        }
       },
     ),
   );
@@ -26,6 +31,14 @@ test("tells the last lines without what only a terminal understands", () => {
   );
   assert.deepEqual(tail.lastLines(5), ["SeaBIOS", "  panic"]);
   assert.deepEqual(tail.lastLines(1), ["  panic"]);
+});
+
+test("tells nothing of what an agent has dumped", () => {
+  const tail = new TailBuffer(1000);
+  tail.append(
+    Buffer.from('{"msg":"receive createcontainer, spec: Spec { env: Some([\\"KEY=secret\\"]) }"}\nnext\n'),
+  );
+  assert.deepEqual(tail.lastLines(5), ['{"msg":"receive createcontainer, spec: …', "next"]);
 });
 
 test("has no lines at first, and shows a character that was cut in half as such", () => {

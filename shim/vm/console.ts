@@ -1,3 +1,5 @@
+import { withoutStructures } from "../log/secrets.js";
+
 /** What Linux says of its own end, and of what usually comes before. */
 const TELLING = /Kernel panic - not syncing|Out of memory: Killed process|BUG: |Oops: /;
 
@@ -26,10 +28,19 @@ export class TailBuffer {
 
   /** All that is kept, the oldest first. A character that was cut in half becomes U+FFFD. */
   toString(): string {
-    const capacity = this.#bytes.length;
-    if (this.#written <= capacity) return this.#bytes.toString("utf8", 0, this.#written);
-    const offset = this.#written % capacity;
-    return Buffer.concat([this.#bytes.subarray(offset), this.#bytes.subarray(0, offset)]).toString("utf8");
+    return this.#kept().toString("utf8");
+  }
+
+  /** How many bytes have ever come. */
+  get end(): number {
+    return this.#written;
+  }
+
+  /** What has come since {@link end} was `offset`, as far as it is kept. */
+  since(offset: number): string {
+    const wanted = Math.max(0, this.#written - offset);
+    const kept = this.#kept();
+    return kept.toString("utf8", Math.max(0, kept.length - wanted));
   }
 
   /** The last `count` lines that are not blank, without what only a terminal understands. */
@@ -45,8 +56,15 @@ export class TailBuffer {
     return telling === -1 || telling >= lines.length - count ? rest : [lines[telling] ?? "", "…", ...rest];
   }
 
+  #kept(): Buffer {
+    const capacity = this.#bytes.length;
+    if (this.#written <= capacity) return this.#bytes.subarray(0, this.#written);
+    const offset = this.#written % capacity;
+    return Buffer.concat([this.#bytes.subarray(offset), this.#bytes.subarray(0, offset)]);
+  }
+
   #lines(): string[] {
-    return this.toString()
+    return withoutStructures(this.toString())
       .replaceAll(ESCAPE_SEQUENCE, "")
       .split(/[\r\n]+/)
       .map((line) => line.replaceAll(/\p{Cc}/gu, "").trimEnd())

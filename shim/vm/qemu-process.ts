@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { createInterface } from "node:readline";
 import { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { CONSOLE_BYTES, TailBuffer } from "./console.js";
 import { qemuArguments, type VmDescription } from "./description.js";
 import { type InheritedDescriptors, QMP_FD } from "./inherited-descriptors.js";
+import { LineSplitter } from "./line-splitter.js";
 import { QmpClient, QmpError, type QmpEvent } from "./qmp.js";
 
 /** QEMU that did not start, or ended when it should not have. The message has its last words. */
@@ -47,7 +47,8 @@ export class QemuProcess {
   ) {
     if (child.stdout !== null) {
       child.stdout.on("data", (chunk: Uint8Array) => this.console.append(chunk));
-      createInterface({ input: child.stdout }).on("line", (line) => listener.consoleLine(line));
+      const lines = new LineSplitter((line) => listener.consoleLine(line));
+      child.stdout.on("data", (chunk: Buffer) => lines.push(chunk));
     }
     child.stderr?.on("data", (chunk: Uint8Array) => this.#stderr.append(chunk));
     this.ended = new Promise((resolve) => {
