@@ -14,6 +14,8 @@ import { StorageSet } from "./storage/storage-set.js";
 const RUN_DIRECTORY = "/run/kata-containers";
 
 export interface SandboxOptions {
+  /** Also the id of the container that stands for the pod, if there is one. */
+  readonly id: string;
   readonly hostname: string;
   readonly resolvConf: readonly string[];
   readonly storages: readonly Storage[];
@@ -24,7 +26,10 @@ export interface CreateContainerOptions {
   readonly execId: string;
   readonly storages: readonly Storage[];
   readonly spec: RuntimeSpec;
-  /** Whether it joins the pid namespace of the sandbox, which is that of the first container that does. */
+  /**
+   * Whether it joins the pid namespace of the sandbox: that of the container that stands for the pod, and without one that of the
+   * first container that asks.
+   */
   readonly sharesPidNamespace: boolean;
 }
 
@@ -46,6 +51,7 @@ export class Sandbox {
   #pidNamespace: number | undefined;
   readonly #runDirectory: string;
   #isCreated = false;
+  #id = "";
 
   constructor(
     private readonly runtime: OciRuntime,
@@ -57,12 +63,13 @@ export class Sandbox {
   }
 
   /** Prepares the guest for the sandbox. */
-  create({ hostname, resolvConf, storages }: SandboxOptions): void {
+  create({ id, hostname, resolvConf, storages }: SandboxOptions): void {
     if (this.#isCreated) throw new AgentError("ALREADY_EXISTS", "this guest has its sandbox");
     mkdirSync(this.#runDirectory, { recursive: true, mode: 0o711 });
     if (hostname !== "") this.guest.setHostname(hostname);
     if (resolvConf.length > 0) this.guest.setResolvConf(resolvConf);
     this.#storages.acquire(storages);
+    this.#id = id;
     this.#isCreated = true;
   }
 
@@ -80,7 +87,7 @@ export class Sandbox {
         mountPoints = this.#storages.acquire(options.storages);
         const container = await this.#launchContainer(options, bundle);
         this.#members.set(id, { container, mountPoints });
-        if (options.sharesPidNamespace) this.#keepPidNamespace(container.init.pid);
+        if (options.sharesPidNamespace || id === this.#id) this.#keepPidNamespace(container.init.pid);
       } catch (error) {
         this.#storages.release(mountPoints);
         removeBundle(bundle);

@@ -41,6 +41,7 @@ export function sandboxMethods(options: SandboxMethodOptions): MethodTable {
       onCreate();
       for (const { name, parameters } of request.kernel_modules) loadModule(name, parameters.join(" "));
       sandbox.create({
+        id: request.sandbox_id,
         hostname: request.hostname,
         resolvConf: request.dns,
         storages: request.storages.map(toStorage),

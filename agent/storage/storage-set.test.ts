@@ -45,6 +45,14 @@ describe("StorageSet", () => {
     assert.equal(made.length, 2);
   });
 
+  test("keeps a pod's volume in memory for the next container", () => {
+    const { set, made, detached } = createSet();
+    const volume = storage("/run/kata-containers/sandbox/ephemeral/cache");
+    set.release(set.acquire([volume]));
+    set.release(set.acquire([volume]));
+    assert.deepEqual([made.length, detached.length], [1, 0]);
+  });
+
   test("releases what it made, last first, when a later one fails", () => {
     const { set, made, detached } = createSet();
     const storages = [storage("/nowhere/a"), storage("/nowhere/b"), storage("/nowhere/c", "broken")];

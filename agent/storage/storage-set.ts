@@ -4,8 +4,12 @@ import { log } from "../log.js";
 import { STORAGE_DRIVERS } from "./drivers.js";
 import type { Storage, StorageDriver } from "./storage.js";
 
+/** Volumes in memory are the pod's: a container that has ended leaves what it wrote to the next. */
+const OF_THE_SANDBOX = "/run/kata-containers/sandbox/ephemeral/";
+
 /**
- * The sandbox's storages. Containers that name the same mount point share one storage, which goes with its last user.
+ * The sandbox's storages. Containers that name the same mount point share one storage, which goes with its last user, or with the
+ * guest if it is the sandbox's.
  */
 export class StorageSet {
   readonly #users = new Map<string, number>();
@@ -42,7 +46,7 @@ export class StorageSet {
       const users = this.#users.get(mountPoint) ?? 0;
       if (users > 1) {
         this.#users.set(mountPoint, users - 1);
-      } else if (users === 1) {
+      } else if (users === 1 && !mountPoint.startsWith(OF_THE_SANDBOX)) {
         this.#users.delete(mountPoint);
         this.detach(mountPoint);
       }

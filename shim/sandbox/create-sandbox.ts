@@ -22,21 +22,17 @@ import { FsDaemon } from "./daemon.js";
 import { ElasticVm } from "./elastic-vm.js";
 import { connectAgent } from "./guest-boot.js";
 import { isDirectoryGuest } from "./guest-os.js";
+import { createGuestSandbox } from "./guest-sandbox.js";
 import { HealthWatch } from "./health-watch.js";
 import { HostCgroups } from "./host-cgroups.js";
 import { HostEvents } from "./host-events.js";
 import { KataSandbox } from "./kata-sandbox.js";
-import {
-  GuestPaths,
-  removeDirectory,
-  type SandboxLayout,
-  STATE_DIRECTORY,
-  sandboxLayout,
-  Tags,
-} from "./layout.js";
+import { removeDirectory, type SandboxLayout, STATE_DIRECTORY, sandboxLayout } from "./layout.js";
 import { hostnameOf } from "./oci/hostname.js";
+import { requirePodFeatures } from "./oci/pod-features.js";
 import { readConfig } from "./oci/read-config.js";
 import { cgroupsPathOf, sandboxLimits } from "./oci/resource-limits.js";
+import { sharedMemoryBytes } from "./oci/shared-memory.js";
 import { OverlayBroker } from "./overlay-broker.js";
 import { type Phases, timed } from "./phases.js";
 import { writeReport } from "./sandbox-report.js";
@@ -73,6 +69,8 @@ async function bringUp(
   logger: ShimLogger,
 ): Promise<KataSandbox> {
   const { id, bundle } = spec;
+  const config = readConfig(bundle);
+  requirePodFeatures(config);
   const layout = sandboxLayout(spec);
   keepDescriptorsFromChildren();
   const { hypervisor, guest, daemon: daemonConfiguration, runtime } = configuration;
@@ -85,7 +83,6 @@ async function bringUp(
   await checkQemu(hypervisor, daemonConfiguration.dax);
   await claimDirectory(spec, logger);
   undo.add(layout.directory, () => removeDirectory(layout));
-  const config = readConfig(bundle);
   const cgroups = enterCgroups(id, config, layout, runtime.sandboxCgroupOnly, undo, logger);
 
   const broker = new OverlayBroker(logger);
@@ -125,7 +122,12 @@ async function bringUp(
   undo.add("the agent's connection", () => agent.close());
 
   const [, createSandboxMs] = await timed(() =>
-    createGuestSandbox(agent, id, bundle, daemonConfiguration.dax),
+    createGuestSandbox(agent, {
+      id,
+      hostname: hostnameOf(config),
+      sharedMemoryBytes: sharedMemoryBytes(config),
+      dax: daemonConfiguration.dax,
+    }),
   );
   const health = watchHealth(qemu, agent);
   if (health !== undefined) undo.add("the watch of the guest's health", () => health.stop());
@@ -253,41 +255,5 @@ function watchHealth(qemu: QemuProcess, agent: AgentClient): HealthWatch | undef
     isVmRunning: () => qemu.isVmRunning(timeLimitMs("agentCheckSeconds")),
     silenceMs,
     describeConsole: () => qemu.describeConsole(),
-  });
-}
-
-/** Has the agent mount both shares, and a memory file system for /dev/shm of all containers. */
-async function createGuestSandbox(
-  agent: AgentClient,
-  id: string,
-  bundle: string,
-  dax: boolean,
-): Promise<void> {
-  await agent.createSandbox({
-    sandbox_id: id,
-    hostname: hostnameOf(bundle),
-    storages: [
-      {
-        driver: "virtio-fs",
-        source: Tags.shared,
-        fstype: "virtiofs",
-        mount_point: `${GuestPaths.shared}/`,
-        options: ["nodev"],
-      },
-      {
-        driver: "virtio-fs",
-        source: Tags.own,
-        fstype: "virtiofs",
-        mount_point: `${GuestPaths.own}/`,
-        options: dax ? ["nodev", "dax=inode"] : ["nodev"],
-      },
-      {
-        driver: "ephemeral",
-        source: "shm",
-        fstype: "tmpfs",
-        mount_point: GuestPaths.shm,
-        options: ["noexec", "nosuid", "nodev", "mode=1777", "size=67108864"],
-      },
-    ],
   });
 }

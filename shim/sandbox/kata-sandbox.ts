@@ -5,9 +5,10 @@ import type { Logger } from "../log/logger.js";
 import type { ContainerSpec, Sandbox, SandboxDescription } from "../task/sandbox-port.js";
 import type { AgentClient } from "./agent-client.js";
 import type { ElasticVm } from "./elastic-vm.js";
+import { requirePodFeatures } from "./oci/pod-features.js";
 import { readConfig } from "./oci/read-config.js";
 import { limitsOfContainer, updatedLimits } from "./oci/resource-limits.js";
-import { processMessage, resourcesMessage, specMessage } from "./oci/spec-message.js";
+import { joinsPidNamespace, processMessage, resourcesMessage, specMessage } from "./oci/spec-message.js";
 import { type Phases, timed } from "./phases.js";
 import { planRootfs } from "./rootfs.js";
 import type { Shares } from "./shares.js";
@@ -64,6 +65,7 @@ export class KataSandbox implements Sandbox {
     try {
       const [, tookMs] = await timed(async () => {
         const config = readConfig(bundle);
+        requirePodFeatures(config);
         const spec = specMessage(config);
         await vm.require(id, limitsOfContainer(config));
         const root = planRootfs(id, rootfs, join(bundle, "rootfs"));
@@ -72,7 +74,8 @@ export class KataSandbox implements Sandbox {
         await agent.createContainer({
           container_id: id,
           exec_id: id,
-          storages: [...root.storages],
+          storages: [...root.storages, ...volumes.storages],
+          sandbox_pidns: joinsPidNamespace(config),
           OCI: { ...spec, Mounts: [...volumes.mounts], Root: { ...spec.Root, Path: root.path } },
         });
       });

@@ -86,6 +86,8 @@ export const GuestPaths = {
   /** One folder for each container's own mounts. */
   containers: "/run/kata-containers",
   shm: "/run/kata-containers/sandbox/shm",
+  /** One folder for each volume that is in the guest's memory. */
+  memoryVolumes: "/run/kata-containers/sandbox/ephemeral",
 } as const;
 
 /** virtio-fs tags of the three devices. */

@@ -26,7 +26,7 @@ test("what the guest's kernel makes itself is left to it", () => {
     { destination: "/sys/fs/bpf", type: "bind", source: "/sys/fs/bpf", options: ["rbind"] },
     { destination: "/null", type: "bind", source: "/dev/null", options: ["bind"] },
   ];
-  assert.deepEqual(planVolumes("c1", mounts), { entries: [], mounts });
+  assert.deepEqual(planVolumes("c1", mounts), { entries: [], mounts, storages: [] });
 });
 
 test("a directory below /dev may be the host's, as huge pages and shared memory are", () => {
@@ -54,7 +54,7 @@ test("shared memory is the pod's in the guest, whatever the host would give", ()
         destination: "/dev/shm",
         type: "bind",
         source: "/run/kata-containers/sandbox/shm",
-        options: ["rbind"],
+        options: ["rbind", "nosuid", "noexec", "nodev"],
       },
     ]);
   }
@@ -63,4 +63,12 @@ test("shared memory is the pod's in the guest, whatever the host would give", ()
 test("a device that is not there is named", () => {
   const mount = { destination: "/x", type: "bind", source: "/dev/no-such-device", options: [] };
   assert.throws(() => planVolumes("c1", [mount]), /the source of a mount: ENOENT.*\/dev\/no-such-device/);
+});
+
+test("what would mount something on the host is refused with the field's name", () => {
+  const mount = { destination: "/m", type: "bind", source: "/srv", options: ["rbind", "rshared"] };
+  assert.throws(
+    () => planVolumes("c1", [mount]),
+    /^ShimError: mountPropagation: Bidirectional of \/m is not/,
+  );
 });

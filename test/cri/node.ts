@@ -6,6 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { cri } from "../../proto/index.js";
 import type { Overrides } from "../../setup/overrides.js";
 import { IMAGE_NAME, makeDemoImage } from "../../setup/run/demo-image.js";
+import { parseMountPoints, processesMentioning } from "../../setup/run/leftovers.js";
 import { SMALL_SAMPLE_BYTES } from "../../setup/run/sample-file.js";
 import { execute, Machine, toolchain } from "../e2e/machine.js";
 import { CriClient } from "./client.js";
@@ -127,6 +128,17 @@ export class Node {
     );
   }
 
+  /** Waits until a container has written something that matches. */
+  async untilLog(pod: Pod, name: string, pattern: RegExp, limitMs = 30_000): Promise<void> {
+    const deadline = performance.now() + limitMs;
+    for (;;) {
+      const text = await this.log(pod, name);
+      if (pattern.test(text)) return;
+      assert.ok(performance.now() < deadline, `no ${pattern} after ${limitMs} ms in: ${text}`);
+      await delay(100);
+    }
+  }
+
   /** Waits for a container to end. */
   async untilExited(container: string, limitMs = 60_000): Promise<cri.ContainerStatus> {
     const deadline = performance.now() + limitMs;
@@ -136,6 +148,13 @@ export class Node {
       assert.ok(performance.now() < deadline, `${container} still runs after ${limitMs} ms`);
       await delay(100);
     }
+  }
+
+  /** What is mounted for a pod where its processes on the host see it: grows if a container leaves something behind. */
+  async mountsOf(pod: Pod): Promise<string[]> {
+    const processes = await processesMentioning(pod.id);
+    const tables = processes.map(({ pid }) => readFile(`/proc/${pid}/mountinfo`, "utf8"));
+    return (await Promise.all(tables)).flatMap(parseMountPoints).sort();
   }
 
   async removePod({ id }: Pod): Promise<void> {

@@ -28,6 +28,20 @@ export function specMessage(config: unknown): agent.Spec.$Properties {
 }
 
 /**
+ * Whether a container has its processes in the pid namespace of its pod: then its configuration names one of the host's, that of
+ * the process that stands for the pod.
+ *
+ * @param config config.json, as it was parsed
+ * @throws ShimError INVALID_ARGUMENT
+ */
+export function joinsPidNamespace(config: unknown): boolean {
+  return JsonReader.of(config, "config.json")
+    .object("linux")
+    .objects("namespaces")
+    .some((namespace) => namespace.text("type") === "pid" && namespace.text("path") !== "");
+}
+
+/**
  * An OCI process as a message of the agent's protocol.
  *
  * @throws ShimError INVALID_ARGUMENT

@@ -1,0 +1,50 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { requirePodFeatures } from "./pod-features.js";
+
+const TYPES = ["mount", "network", "pid", "ipc", "uts"];
+
+interface Parts {
+  readonly without?: string;
+  readonly devices?: readonly object[];
+  readonly type?: string;
+}
+
+function config({ without = "", devices = [], type = "sandbox" }: Parts) {
+  return {
+    annotations: {
+      ...(type !== "" && { "io.kubernetes.cri.container-type": type }),
+      "io.kubernetes.cri.sandbox-id": "pod",
+    },
+    linux: { namespaces: TYPES.filter((each) => each !== without).map((each) => ({ type: each })), devices },
+  };
+}
+
+test("a pod in namespaces of its own is as it should be", () => {
+  for (const type of ["sandbox", "container"])
+    assert.doesNotThrow(() => requirePodFeatures(config({ type })));
+});
+
+test("what a pod would share with its host is refused with the field's name", () => {
+  for (const [without, field] of [
+    ["network", "hostNetwork"],
+    ["pid", "hostPID"],
+    ["ipc", "hostIPC"],
+  ] as const) {
+    for (const type of ["sandbox", "container"])
+      assert.throws(() => requirePodFeatures(config({ without, type })), {
+        message: new RegExp(`^${field}: true is not supported by kata-fs: .* ${without} namespace`),
+      });
+    assert.doesNotThrow(() => requirePodFeatures(config({ without, type: "" })), "ctr's containers");
+  }
+});
+
+test("devices of the host are refused, unless the guest has the same of itself", () => {
+  const device = (path: string, type: string, major: number, minor: number) => ({ path, type, major, minor });
+  const own = [device("/dev/null", "c", 1, 3), device("/dev/fuse", "c", 10, 229)];
+  assert.doesNotThrow(() => requirePodFeatures(config({ devices: own, type: "container" })));
+  for (const foreign of [device("/dev/kvm", "c", 10, 232), device("/dev/xvda", "b", 1, 3)])
+    assert.throws(() => requirePodFeatures(config({ devices: [...own, foreign], type: "container" })), {
+      message: `device ${foreign.path} is not supported by kata-fs: devices of the host are not passed to a virtual machine`,
+    });
+});
