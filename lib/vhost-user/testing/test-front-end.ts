@@ -14,10 +14,12 @@ export interface TestFrontEndOptions {
   readonly protocolFeatures?: bigint;
 }
 
+/** QEMU 11.1 aborts when a machine has more regions, guest RAM included. */
+const REGIONS_MAX = 512;
 /** Where QEMU would have guest RAM in its own address space. */
 const USER_BASE = 0x7f00_0000_0000;
 /** Where the guest has the window, far behind its RAM. */
-const WINDOW_BASE = 0x1_0000_0000;
+export const WINDOW_BASE = 0x1_0000_0000;
 const VIRTIO_F_VERSION_1 = 1n << 32n;
 const EVENT_IDX = 1n << 29n;
 const PROTOCOL_FEATURES = 1n << 30n;
@@ -40,11 +42,14 @@ export class TestFrontEnd {
   readonly maps = new Map<number, TestMap>();
   /** Answers SHMEM_MAP with a failure. */
   refusesMaps = false;
+  /** What would have ended QEMU 11.1: a map while no queue runs, more regions than it can have. */
+  readonly violations: string[] = [];
 
   readonly #socket: MessageSocket;
   readonly #receiver: MessageReceiver;
   readonly #kicks: readonly number[];
   readonly #calls: readonly number[];
+  readonly #running = new Set<number>();
   #isClosed = false;
   #channel: MessageSocket | undefined;
   #channelReceiver: MessageReceiver | undefined;
@@ -71,7 +76,6 @@ export class TestFrontEnd {
 
   /** Does all that QEMU does until the guest's driver has the device running. */
   start(): void {
-    const features = this.ask(VhostUserRequest.GET_FEATURES).readBigUInt64LE(0);
     const protocol = this.ask(VhostUserRequest.GET_PROTOCOL_FEATURES).readBigUInt64LE(0);
     const wanted = this.options.protocolFeatures ?? PROTOCOL_ALL;
     this.tell(VhostUserRequest.SET_PROTOCOL_FEATURES, u64(protocol & wanted));
@@ -83,10 +87,7 @@ export class TestFrontEnd {
       this.tell(VhostUserRequest.SET_BACKEND_REQ_FD, undefined, [theirs]);
       close(theirs);
     }
-    this.tell(
-      VhostUserRequest.SET_FEATURES,
-      u64(features & (VIRTIO_F_VERSION_1 | EVENT_IDX | PROTOCOL_FEATURES)),
-    );
+    this.#setFeatures();
     this.tell(VhostUserRequest.ADD_MEM_REG, region(0, this.memory.byteLength, USER_BASE, 0), [
       this.memory.fd,
     ]);
@@ -103,11 +104,27 @@ export class TestFrontEnd {
     this.tell(VhostUserRequest.SET_VRING_KICK, u64(BigInt(index)), [this.#kicks[index] ?? -1]);
     this.tell(VhostUserRequest.SET_VRING_CALL, u64(BigInt(index)), [this.#calls[index] ?? -1]);
     this.tell(VhostUserRequest.SET_VRING_ENABLE, u32(index, 1));
+    this.#running.add(index);
   }
 
   /** @returns how far the back end had come */
   stopQueue(index: number): number {
-    return this.ask(VhostUserRequest.GET_VRING_BASE, u32(index, 0)).readUInt32LE(4);
+    const base = this.ask(VhostUserRequest.GET_VRING_BASE, u32(index, 0)).readUInt32LE(4);
+    this.#running.delete(index);
+    if (this.#running.size === 0) this.#refuseLate();
+    return base;
+  }
+
+  /** Stops all queues and resets the device, upon which QEMU drops the window's maps. The queues are started anew by {@link startQueue}. */
+  reset(): void {
+    for (const index of this.#running) this.stopQueue(index);
+    this.tellAndWait(VhostUserRequest.RESET_DEVICE, Buffer.alloc(0));
+    for (const [offset, { lengthBytes, fdOffset }] of this.maps) {
+      this.tell(VhostUserRequest.REM_MEM_REG, windowRegion(offset, lengthBytes, fdOffset));
+    }
+    this.maps.clear();
+    this.#setFeatures();
+    for (const driver of this.drivers) driver.reset();
   }
 
   driver(index: number): TestDriver {
@@ -162,16 +179,14 @@ export class TestFrontEnd {
     if (fdOffset === undefined || shmOffset === undefined || lengthBytes === undefined || flags === undefined)
       return;
     const isMap = request === VhostUserBackendRequest.SHMEM_MAP;
+    if (this.#running.size === 0) this.violations.push(`request ${request} while no queue runs`);
+    if (isMap && this.maps.size + 1 >= REGIONS_MAX)
+      this.violations.push(`${this.maps.size} maps, and one more`);
     const isRight = isMap
-      ? !this.refusesMaps && !this.maps.has(shmOffset) && message.fds.length === 1
+      ? !this.refusesMaps && !this.#overlaps(shmOffset, lengthBytes) && message.fds.length === 1
       : this.maps.get(shmOffset)?.lengthBytes === lengthBytes;
     this.#channel?.send(encodeMessage(request, "reply", u64(isRight ? 0n : 1n)));
-    const announcement = region(
-      WINDOW_BASE + shmOffset,
-      lengthBytes,
-      USER_BASE + WINDOW_BASE + shmOffset,
-      fdOffset,
-    );
+    const announcement = windowRegion(shmOffset, lengthBytes, fdOffset);
     if (isRight && isMap) {
       this.maps.set(shmOffset, { fdOffset, lengthBytes, flags });
       this.#socket.send(encodeMessage(VhostUserRequest.ADD_MEM_REG, "request", announcement), message.fds);
@@ -188,6 +203,29 @@ export class TestFrontEnd {
     this.#socket.close();
     this.#channel?.close();
     for (const fd of [...this.#kicks, ...this.#calls, this.memory.fd]) close(fd);
+  }
+
+  #setFeatures(): void {
+    const features = this.ask(VhostUserRequest.GET_FEATURES).readBigUInt64LE(0);
+    const wanted = VIRTIO_F_VERSION_1 | EVENT_IDX | PROTOCOL_FEATURES;
+    this.tell(VhostUserRequest.SET_FEATURES, u64(features & wanted));
+  }
+
+  #overlaps(shmOffset: number, lengthBytes: number): boolean {
+    for (const [offset, map] of this.maps) {
+      if (offset < shmOffset + lengthBytes && shmOffset < offset + map.lengthBytes) return true;
+    }
+    return lengthBytes === 0;
+  }
+
+  /** What the back end had asked for before it knew that the device is stopped. */
+  #refuseLate(): void {
+    for (;;) {
+      const message = this.#channelReceiver?.receive() ?? "empty";
+      if (typeof message === "string") return;
+      for (const fd of message.fds) close(fd);
+      this.#channel?.send(encodeMessage(message.header.request, "reply", u64(1n)));
+    }
   }
 
   #wait(request: number): Message {
@@ -207,6 +245,11 @@ function u32(...values: number[]): Buffer {
 
 function u64(...values: bigint[]): Buffer {
   return Buffer.from(BigUint64Array.from(values).buffer);
+}
+
+/** Where the guest and the front end have that part of the window. */
+function windowRegion(shmOffset: number, lengthBytes: number, fdOffset: number): Buffer {
+  return region(WINDOW_BASE + shmOffset, lengthBytes, USER_BASE + WINDOW_BASE + shmOffset, fdOffset);
 }
 
 function region(guestAddress: number, sizeBytes: number, userAddress: number, mmapOffset: number): Buffer {
