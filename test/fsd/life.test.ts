@@ -97,20 +97,29 @@ test("a file in the place of the socket is the daemon's end, not the file's", as
   assert.equal(readFileSync(path, "utf8"), "content");
 });
 
-test("Kata's command line: a socket that was inherited is served, and stays", async (t) => {
-  const dir = await scratch(t);
-  const path = join(dir, "fs.sock");
-  const listening = listenUnix(path);
-  t.after(() => closeSync(listening));
-  const args = ["--syslog", "--cache=auto", `--shared-dir=${dir}`, "--fd=3", "--thread-pool-size=1"];
-  const daemon = new Daemon(t, [...args, "--announce-submounts"], listening);
-  await daemon.ready();
-  const connection = connect(path);
-  await once(connection, "connect");
-  connection.destroy();
-  assert.deepEqual(await daemon.ended, [0, null]);
-  assert.ok(existsSync(path));
-});
+const INHERITING: Readonly<Record<string, (dir: string) => readonly string[]>> = {
+  "Kata's": (dir) => [
+    ...["--syslog", "--cache=auto", `--shared-dir=${dir}`, "--fd=3", "--thread-pool-size=1"],
+    "--announce-submounts",
+  ],
+  "libvirt 9's": (dir) => ["--fd=3", "-o", `source=${dir},xattr`],
+};
+
+for (const [whose, argsFor] of Object.entries(INHERITING)) {
+  test(`${whose} command line: a socket that was inherited is served, and stays`, async (t) => {
+    const dir = await scratch(t);
+    const path = join(dir, "fs.sock");
+    const listening = listenUnix(path);
+    t.after(() => closeSync(listening));
+    const daemon = new Daemon(t, argsFor(dir), listening);
+    await daemon.ready();
+    const connection = connect(path);
+    await once(connection, "connect");
+    connection.destroy();
+    assert.deepEqual(await daemon.ended, [0, null]);
+    assert.ok(existsSync(path));
+  });
+}
 
 test("a command line that cannot be followed is one line and status 2", async (t) => {
   const daemon = new Daemon(t, [
