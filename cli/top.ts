@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type Command, UsageError } from "./command.js";
-import { type ProcessFigures, processFigures } from "./metrics/process.js";
+import { familyFigures, type ProcessFigures, processFigures } from "./metrics/process.js";
 import { readOptions } from "./options.js";
 import { fullName, inspectSandboxes } from "./sandboxes/inspect.js";
 import { formatMebibytes, formatTable } from "./table.js";
@@ -65,9 +65,12 @@ interface Sample {
 async function sample(): Promise<Sample> {
   const sandboxes = new Map<string, readonly (ProcessFigures | undefined)[]>();
   for (const { name, record, shimPid, description } of await inspectSandboxes()) {
-    const pids = [shimPid, description?.vm?.qemu_pid, description?.vm?.daemon_pid];
-    const figures = pids.map((pid) => (pid === undefined ? undefined : processFigures(pid)));
-    sandboxes.set(record === undefined ? name : fullName(record), figures);
+    const vm = description?.vm;
+    sandboxes.set(record === undefined ? name : fullName(record), [
+      shimPid === undefined ? undefined : processFigures(shimPid),
+      vm == null ? undefined : processFigures(vm.qemu_pid),
+      vm == null ? undefined : familyFigures(vm.daemon_pid),
+    ]);
   }
   return { atMs: performance.now(), sandboxes };
 }

@@ -4,7 +4,7 @@ import { inspectSandboxes, type SandboxState } from "../sandboxes/inspect.js";
 import { askShim } from "../sandboxes/shim-client.js";
 import { readDaemonReport } from "./daemon-report.js";
 import { Exposition, type Labels } from "./exposition.js";
-import { type ProcessFigures, processFigures } from "./process.js";
+import { familyFigures, type ProcessFigures, processFigures } from "./process.js";
 
 /** Kata's names of a sandbox's processes in metrics. */
 const PROCESSES = { shim: "kata_shim", qemu: "kata_hypervisor", daemon: "kata_virtiofsd" } as const;
@@ -39,7 +39,8 @@ async function addSandbox(
   const pids = { shim: shimPid, qemu: vm?.qemu_pid, daemon: vm?.daemon_pid };
   for (const [what, prefix] of Object.entries(PROCESSES)) {
     const pid = pids[what as keyof typeof PROCESSES];
-    const figures = pid === undefined || pid === null ? undefined : processFigures(pid);
+    const measure = what === "daemon" ? familyFigures : processFigures;
+    const figures = pid === undefined || pid === null ? undefined : measure(pid);
     if (figures !== undefined) addProcess(exposition, prefix, labels, figures);
   }
   if (vm == null) return;

@@ -11,8 +11,10 @@ interface Family {
 }
 
 /** A sample, or the type of one, in text that comes from a guest: nothing else of it is passed on. */
-const SAMPLE = /^([a-z_][a-z0-9_]*)(?:\{((?:[a-z_]+="[^"\\\n]*",?)*)\})? (-?[0-9.]+(?:e[+-]?[0-9]+)?)$/i;
+const SAMPLE =
+  /^([a-z_][a-z0-9_]*)(?:\{((?:[a-z_]+="[^"\\\n]*"(?:,|(?=\})))*)\})? (-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)$/i;
 const TYPE = /^# TYPE ([a-z_][a-z0-9_]*) (counter|gauge)$/i;
+const LABEL_NAME = /([a-z_]+)="/gi;
 /** What a guest may fill a page with. */
 const FOREIGN_SAMPLES_MAX = 5000;
 
@@ -37,6 +39,7 @@ export class Exposition {
       if (type === "counter" || type === "gauge") types.set(typed, type);
       const [, name, own = "", value] = SAMPLE.exec(line) ?? [];
       if (name === undefined || value === undefined || !name.startsWith(prefix) || left === 0) continue;
+      if (!areOwn(own, labels)) continue;
       left--;
       const all = [formatLabels(labels), own.replace(/,$/, "")].filter((part) => part !== "").join(",");
       const family = this.#family(name, types.get(name) ?? "gauge", "Told by the guest.");
@@ -62,6 +65,12 @@ export class Exposition {
     this.#families.set(name, family);
     return family;
   }
+}
+
+/** Prometheus refuses a whole page for one sample with a label that is there twice. */
+function areOwn(text: string, others: Labels): boolean {
+  const names = [...text.matchAll(LABEL_NAME)].map(([, name = ""]) => name);
+  return new Set([...names, ...Object.keys(others)]).size === names.length + Object.keys(others).length;
 }
 
 function formatLabels(labels: Labels): string {

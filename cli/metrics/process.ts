@@ -32,11 +32,45 @@ export function processFigures(pid: number): ProcessFigures | undefined {
       proportionalBytes: kibibytes(rollup, "Pss"),
     };
   } catch (error) {
-    if (error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ESRCH")) {
-      return undefined;
-    }
+    if (hasEnded(error)) return undefined;
     throw error;
   }
+}
+
+/** As {@link processFigures}, with all processes that descend from it: kata-fsd's is a shell that waits for it outside of its namespaces. */
+export function familyFigures(pid: number): ProcessFigures | undefined {
+  const first = processFigures(pid);
+  if (first === undefined) return undefined;
+  return childrenOf(pid).reduce((sum, child) => {
+    const figures = familyFigures(child);
+    return figures === undefined ? sum : added(sum, figures);
+  }, first);
+}
+
+function childrenOf(pid: number): number[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
+      readFileSync(`/proc/${pid}/task/${thread}/children`, "utf8").split(" ").filter(Boolean).map(Number),
+    );
+  } catch (error) {
+    if (hasEnded(error)) return [];
+    throw error;
+  }
+}
+
+function added(one: ProcessFigures, other: ProcessFigures): ProcessFigures {
+  return {
+    userSeconds: one.userSeconds + other.userSeconds,
+    systemSeconds: one.systemSeconds + other.systemSeconds,
+    threads: one.threads + other.threads,
+    descriptors: one.descriptors + other.descriptors,
+    residentBytes: one.residentBytes + other.residentBytes,
+    proportionalBytes: one.proportionalBytes + other.proportionalBytes,
+  };
+}
+
+function hasEnded(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ESRCH");
 }
 
 function kibibytes(rollup: string, key: string): number {
