@@ -39,7 +39,10 @@ async function served(t: TestContext) {
     mkdirSync(join(bundle, "rootfs"), { recursive: true });
     writeFileSync(join(bundle, "config.json"), "{}");
     const stdio = { stdin: "", stdout: "", stderr: "", terminal: false };
-    await tasks.create({ id, bundle, rootfs: [], stdio, runtimeOptions: NO_OPTIONS });
+    await tasks.create(
+      { id, bundle, rootfs: [], stdio, runtimeOptions: NO_OPTIONS },
+      new AbortController().signal,
+    );
   };
   const ask = <T>(name: string, response: Codec<unknown, T>) =>
     callUnary(client, MANAGEMENT_SERVICE, name, management.Empty, response, {}, { timeoutMs: 5000 });

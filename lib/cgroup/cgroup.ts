@@ -54,7 +54,7 @@ export class Cgroup {
   }
 
   get directories(): readonly string[] {
-    return this.hierarchies.map(({ mountPoint }) => join(mountPoint, this.path));
+    return cgroupDirectories(this.hierarchies, this.path);
   }
 
   /** Whether threads of one process can be in cgroups that have nothing to do with each other. */
@@ -79,6 +79,28 @@ export class Cgroup {
   addThread(tid: number): void {
     for (const directory of this.directories) write(join(directory, "tasks"), `${tid}`);
   }
+}
+
+/** Where a cgroup is, in each of the hierarchies. @param path as for {@link Cgroup.create} */
+export function cgroupDirectories(hierarchies: readonly Hierarchy[], path: string): string[] {
+  return hierarchies.map(({ mountPoint }) => join(mountPoint, path));
+}
+
+/** The processes of one cgroup: cgroup.procs of cgroups(7). None if it is not there, and none that this process's pid namespace lacks. */
+export function processesIn(directory: string): number[] {
+  let text: string;
+  try {
+    text = readFileSync(join(directory, "cgroup.procs"), "utf8");
+  } catch (error) {
+    const code = codeOf(error);
+    // Removed meanwhile: before it was opened, or since.
+    if (code === "ENOENT" || code === "ENODEV") return [];
+    throw new CgroupError(messageOf(error), code, { cause: error });
+  }
+  return text
+    .split("\n")
+    .map(Number)
+    .filter((pid) => pid > 0);
 }
 
 function oomKillsIn(file: string): number {

@@ -115,7 +115,7 @@ async function bringUp(
     connectAgent({
       connect: (port, signal) => vsock.connect(port, signal),
       timeLimitMs: timeLimitMs("bootSeconds"),
-      lost: ended,
+      lost: Promise.race([ended, whenAbandoned(spec)]),
       describeConsole: () => qemu.describeConsole(),
     }),
   );
@@ -226,6 +226,16 @@ function requireReadable(path: string, needed: string): void {
   } catch (cause) {
     throw new ShimError(StatusCode.FAILED_PRECONDITION, `${messageOf(cause)}; needed: ${needed}`, { cause });
   }
+}
+
+/** Resolves when nobody waits for the sandbox any more. */
+function whenAbandoned({ id, abandoned }: SandboxSpec): Promise<Error> {
+  return new Promise((resolve) => {
+    const tell = () =>
+      resolve(new ShimError(StatusCode.CANCELLED, `nobody waits for sandbox ${id} any more: it is given up`));
+    if (abandoned.aborted) tell();
+    else abandoned.addEventListener("abort", tell, { once: true });
+  });
 }
 
 /** Resolves when QEMU or the daemon has ended, with what tells most: a daemon that ends in order does so because QEMU has. */

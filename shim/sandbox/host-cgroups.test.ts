@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { directoryIn, mountedHierarchies } from "../../lib/cgroup/hierarchies.js";
+import { startTimeOf } from "../shim-process.js";
 import { HostCgroups, removeRecordedCgroups } from "./host-cgroups.js";
 
 const hierarchies = mountedHierarchies();
@@ -54,22 +55,23 @@ for (const sandboxOnly of [true, false]) {
   });
 }
 
-test(
-  "what a shim left is found by its record, and removed when its processes are gone",
-  options,
-  async (t) => {
-    const here = placement(t, false);
-    const module = new URL("host-cgroups.ts", import.meta.url).href;
-    const script = `const { HostCgroups } = await import("${module}");
+test("what a shim left is found by its record, and removed with its processes", options, async (t) => {
+  const here = placement(t, false);
+  const module = new URL("host-cgroups.ts", import.meta.url).href;
+  const script = `const { HostCgroups } = await import("${module}");
     const silent = { error() {}, warn() {}, info() {}, debug() {} };
     HostCgroups.enter(${JSON.stringify(here)}, silent);
-    process.kill(process.pid, "SIGKILL");`;
-    await once(spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", script]), "exit");
-    const left = [...below(here.path), ...below(`/kata_overhead/${here.name}`)];
-    assert.deepEqual(left.filter(existsSync), left);
-    await removeRecordedCgroups(here.record);
-    assert.deepEqual(left.filter(existsSync), []);
-    await removeRecordedCgroups(here.record);
-    await removeRecordedCgroups(`${here.record}-absent`);
-  },
-);
+    const { spawn } = await import("node:child_process");
+    const child = spawn("sleep", ["1000"], { stdio: "ignore" });
+    process.stdout.write(String(child.pid), () => process.kill(process.pid, "SIGKILL"));`;
+  const shim = spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", script]);
+  const [childPid] = await Promise.all([once(shim.stdout, "data"), once(shim, "exit")]);
+  assert.ok(startTimeOf(Number(childPid)));
+  const left = [...below(here.path), ...below(`/kata_overhead/${here.name}`)];
+  assert.deepEqual(left.filter(existsSync), left);
+  await removeRecordedCgroups(here.record);
+  assert.deepEqual(left.filter(existsSync), []);
+  assert.equal(startTimeOf(Number(childPid)), undefined, "what the shim had just started is gone, too");
+  await removeRecordedCgroups(here.record);
+  await removeRecordedCgroups(`${here.record}-absent`);
+});

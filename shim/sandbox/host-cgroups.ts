@@ -1,9 +1,18 @@
 import { readFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { Cgroup, CgroupError, rememberPlace, removeCgroup, removeIfEmpty } from "../../lib/cgroup/cgroup.js";
+import {
+  Cgroup,
+  CgroupError,
+  cgroupDirectories,
+  processesIn,
+  rememberPlace,
+  removeCgroup,
+  removeIfEmpty,
+} from "../../lib/cgroup/cgroup.js";
 import { type Hierarchy, mountedHierarchies } from "../../lib/cgroup/hierarchies.js";
 import { writeFileAtomically } from "../address.js";
 import { ShimError, StatusCode } from "../error.js";
+import { killProcess } from "../kill-process.js";
 import type { Logger } from "../log/logger.js";
 
 /** What serves sandboxes without belonging to what they are accounted for, as Kata's runtimes name it. */
@@ -64,23 +73,20 @@ export class HostCgroups {
 
   static #enter({ path, name, sandboxOnly, record }: CgroupPlacement, hierarchies: readonly Hierarchy[]) {
     const goBack = rememberPlace(hierarchies);
-    const directoriesOf = (cgroups: readonly (Cgroup | undefined)[]) =>
-      cgroups.flatMap((cgroup) => cgroup?.directories ?? []);
-    const made: Cgroup[] = [];
+    const overheadPath = sandboxOnly ? undefined : `${OVERHEAD}/${name}`;
+    const directories = [path, overheadPath].flatMap((each) =>
+      each === undefined ? [] : cgroupDirectories(hierarchies, each),
+    );
+    // Before they are made: whoever kills the shim in between would leave them to nobody.
+    writeFileAtomically(record, directories.join("\n"));
     try {
-      const make = (cgroupPath: string) => {
-        const cgroup = Cgroup.create(hierarchies, cgroupPath);
-        made.push(cgroup);
-        return cgroup;
-      };
-      const sandbox = make(path);
-      const overhead = sandboxOnly ? undefined : make(`${OVERHEAD}/${name}`);
-      writeFileAtomically(record, directoriesOf([sandbox, overhead]).join("\n"));
+      const sandbox = Cgroup.create(hierarchies, path);
+      const overhead = overheadPath === undefined ? undefined : Cgroup.create(hierarchies, overheadPath);
       (overhead ?? sandbox).addProcess(process.pid);
       return new HostCgroups(sandbox, overhead, goBack);
     } catch (error) {
       goBack();
-      for (const directory of directoriesOf(made)) removeIfEmpty(directory);
+      for (const directory of directories) removeIfEmpty(directory);
       throw error;
     }
   }
@@ -115,7 +121,12 @@ export class HostCgroups {
   }
 }
 
-/** Removes the cgroups that a sandbox left whose shim is gone. No record means that there are none. @throws CgroupError */
+/**
+ * Removes the cgroups that a sandbox left whose shim is gone, and kills what is in them: a process that the shim was just starting when it was killed
+ * is recorded nowhere else. No record means that there are none.
+ *
+ * @throws CgroupError
+ */
 export async function removeRecordedCgroups(record: string): Promise<void> {
   let text: string;
   try {
@@ -124,7 +135,9 @@ export async function removeRecordedCgroups(record: string): Promise<void> {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return;
     throw error;
   }
-  await removeAll(text.split("\n").filter((line) => line !== ""));
+  const directories = text.split("\n").filter((line) => line !== "");
+  for (const pid of new Set(directories.flatMap(processesIn))) killProcess(pid);
+  await removeAll(directories);
 }
 
 async function removeAll(directories: readonly string[]): Promise<void> {

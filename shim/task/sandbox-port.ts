@@ -20,6 +20,8 @@ export interface SandboxSpec {
   readonly bundle: string;
   /** What containerd says about the configuration. */
   readonly runtimeOptions: RuntimeOptions;
+  /** Aborted when nobody waits for the sandbox any more: it is not brought up then. */
+  readonly abandoned: AbortSignal;
 }
 
 export interface ContainerSpec {

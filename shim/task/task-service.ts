@@ -1,4 +1,10 @@
-import { type Codec, type ServiceTable, type UnaryHandler, unary } from "../../lib/ttrpc/index.js";
+import {
+  type CallContext,
+  type Codec,
+  type ServiceTable,
+  type UnaryHandler,
+  unary,
+} from "../../lib/ttrpc/index.js";
 import { containerd } from "../../proto/index.js";
 import { ShimError, StatusCode, toStatus } from "../error.js";
 import { timestampOf } from "../timestamp.js";
@@ -37,9 +43,13 @@ export function taskServices(
   { version, shutdown }: TaskServiceOptions,
 ): ServiceTable {
   const methods: Readonly<Record<string, UnaryHandler>> = {
-    Create: method(containerd.CreateTaskRequest, containerd.CreateTaskResponse, async (request) => ({
-      pid: await create(tasks, request),
-    })),
+    Create: method(
+      containerd.CreateTaskRequest,
+      containerd.CreateTaskResponse,
+      async (request, { signal }) => ({
+        pid: await create(tasks, request, signal),
+      }),
+    ),
     Start: method(containerd.StartRequest, containerd.StartResponse, async ({ id, exec_id }) => ({
       pid: await tasks.start(id, exec_id),
     })),
@@ -54,10 +64,14 @@ export function taskServices(
       await tasks.process(id, exec_id).kill(signal, all);
       return {};
     }),
-    Delete: method(containerd.DeleteRequest, containerd.DeleteResponse, async ({ id, exec_id }) => {
-      const { pid, exit } = await tasks.delete(id, exec_id);
-      return { pid, ...exitFields(exit) };
-    }),
+    Delete: method(
+      containerd.DeleteRequest,
+      containerd.DeleteResponse,
+      async ({ id, exec_id }, { signal }) => {
+        const { pid, exit } = await tasks.delete(id, exec_id, signal);
+        return { pid, ...exitFields(exit) };
+      },
+    ),
     Exec: method(containerd.ExecProcessRequest, containerd.Empty, async (request) => {
       exec(tasks, request);
       return {};
@@ -114,29 +128,35 @@ export function taskServices(
 function method<I, O>(
   input: Pick<Codec<never, I>, "decode">,
   output: Pick<Codec<O>, "encode">,
-  handler: (request: I) => Promise<O>,
+  handler: (request: I, context: CallContext) => Promise<O>,
 ): UnaryHandler {
-  return unary(input, output, async (request) => {
+  return unary(input, output, async (request, context) => {
     try {
-      return await handler(request);
+      return await handler(request, context);
     } catch (error) {
       throw toStatus(error);
     }
   });
 }
 
-async function create(tasks: Tasks, request: containerd.CreateTaskRequest): Promise<number> {
+async function create(
+  tasks: Tasks,
+  request: containerd.CreateTaskRequest,
+  abandoned: AbortSignal,
+): Promise<number> {
   const { id, bundle, stdin, stdout, stderr, terminal } = request;
   if (id === "" || !bundle.startsWith("/"))
     throw invalid("Create needs an id and the absolute path of a bundle");
   if (request.checkpoint !== "") throw invalid("kata-fs cannot restore a checkpoint");
-  return await tasks.create({
-    id,
-    bundle,
-    rootfs: request.rootfs.map(({ type, source, target, options }) => ({ type, source, target, options })),
-    stdio: { stdin, stdout, stderr, terminal },
-    runtimeOptions: runtimeOptionsOf(request.options),
-  });
+  const rootfs = request.rootfs.map(({ type, source, target, options }) => ({
+    type,
+    source,
+    target,
+    options,
+  }));
+  const stdio = { stdin, stdout, stderr, terminal };
+  const runtimeOptions = runtimeOptionsOf(request.options);
+  return await tasks.create({ id, bundle, rootfs, stdio, runtimeOptions }, abandoned);
 }
 
 function state(tasks: Tasks, { id, exec_id }: containerd.StateRequest): containerd.StateResponse.$Properties {

@@ -89,16 +89,20 @@ export class Tasks {
     return this.#lastDeleted;
   }
 
-  /** @throws ShimError ALREADY_EXISTS, or what made the creation fail; nothing is left of it then */
-  async create(task: CreateTask): Promise<number> {
+  /**
+   * @param abandoned aborted when nobody waits for the answer any more: what a client does not know of, it cannot delete
+   * @throws ShimError ALREADY_EXISTS, or what made the creation fail; nothing is left of it then
+   */
+  async create(task: CreateTask, abandoned: AbortSignal): Promise<number> {
     if (this.#containers.has(task.id) || this.#creating.has(task.id)) {
       throw new ShimError(StatusCode.ALREADY_EXISTS, `container ${task.id}: already exists`);
     }
     this.#creating.add(task.id);
     try {
       const type = containerTypeOf(readAnnotations(task.bundle));
-      const pod = type.kind === "pod-container" ? this.#podOf(type.sandboxId) : await this.#startPod(task);
-      const container = await this.#createIn(pod, type, task);
+      const pod =
+        type.kind === "pod-container" ? this.#podOf(type.sandboxId) : await this.#startPod(task, abandoned);
+      const container = await this.#createIn(pod, type, task, abandoned);
       this.#containers.set(task.id, container);
       this.#options.events.publish({
         topic: "/tasks/create",
@@ -151,8 +155,12 @@ export class Tasks {
     return this.container(id).process(execId);
   }
 
-  /** Forgets a process that has ended or was never started; of a container, everything it has in the VM, too. */
-  async delete(id: string, execId: string): Promise<DeletedTask> {
+  /**
+   * Forgets a process that has ended or was never started; of a container, everything it has in the VM, too.
+   *
+   * @param abandoned aborted when nobody waits for the answer any more: a container whose end no client has heard of can be deleted again
+   */
+  async delete(id: string, execId: string, abandoned: AbortSignal): Promise<DeletedTask> {
     const container = this.container(id);
     const process = container.process(execId);
     await process.startSettled();
@@ -172,11 +180,12 @@ export class Tasks {
     // A client that was cut off in its Delete sends another one.
     const deletion = this.#deleting.get(id) ?? this.#deleteContainer(container, exit);
     this.#deleting.set(id, deletion);
-    try {
-      return await deletion;
-    } finally {
+    const deleted = await deletion;
+    if (!abandoned.aborted) {
       this.#deleting.delete(id);
+      this.#containers.delete(id);
     }
+    return deleted;
   }
 
   /** @throws ShimError NOT_FOUND */
@@ -216,7 +225,7 @@ export class Tasks {
     return pod;
   }
 
-  async #startPod(task: CreateTask): Promise<Pod> {
+  async #startPod(task: CreateTask, abandoned: AbortSignal): Promise<Pod> {
     const { namespace, factory, logger } = this.#options;
     if (this.#pod !== undefined || this.#creating.size > 1) {
       throw new ShimError(
@@ -225,17 +234,26 @@ export class Tasks {
       );
     }
     const { id, bundle, runtimeOptions } = task;
-    const sandbox = await factory.create({ id, namespace, bundle, runtimeOptions });
+    const sandbox = await factory.create({ id, namespace, bundle, runtimeOptions, abandoned });
     this.#pod = new Pod(id, sandbox, () => this.#loseProcesses(), logger);
     void watchForOom(this.#pod, (containerId) => this.#reportOom(containerId), logger);
     return this.#pod;
   }
 
-  async #createIn(pod: Pod, type: ContainerType, task: CreateTask): Promise<Container> {
+  async #createIn(
+    pod: Pod,
+    type: ContainerType,
+    task: CreateTask,
+    abandoned: AbortSignal,
+  ): Promise<Container> {
     const { id, bundle, rootfs, stdio } = task;
     try {
       const spec = { id, bundle, rootfs, terminal: stdio.terminal };
       await orLoss(pod.sandbox, pod.sandbox.createContainer(spec));
+      if (abandoned.aborted) {
+        if (type.kind === "pod-container") await pod.sandbox.removeContainer(id);
+        throw new ShimError(StatusCode.CANCELLED, `nobody waits for container ${id} any more`);
+      }
     } catch (error) {
       if (type.kind !== "pod-container") {
         await pod.stop();
@@ -295,7 +313,6 @@ export class Tasks {
     const isOwner = container.type.kind !== "pod-container";
     const isGone = isOwner ? await this.stop() : await this.#removeFromVm(container);
     container.close();
-    this.#containers.delete(container.id);
     this.#options.events.publish({ topic: "/tasks/delete", containerId: container.id, ...deleted });
     if (isOwner) this.#lastDeleted = deleted;
     else if (isGone) this.#options.onContainerGone(container.bundle, deleted);
