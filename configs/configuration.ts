@@ -123,6 +123,10 @@ export interface TimeLimits {
   readonly agentEndSeconds: number;
   /** For containerd's `delete` of a sandbox whose shim is gone. containerd itself gives it 5 s. */
   readonly deleteSeconds: number;
+  /** For control groups to be without processes once those have been killed. */
+  readonly cgroupEmptySeconds: number;
+  /** How long a shim stays that has no task and no connection. */
+  readonly unusedSeconds: number;
   /** Between the loss of the agent and the knowledge why. */
   readonly lossSeconds: number;
   /** How long the output of a process that has ended may stand still. */
@@ -203,6 +207,8 @@ export const CONFIGURATION_FIELDS: { readonly [S in keyof Configuration]: Sectio
     guestSilenceSeconds: seconds(120, { from: 0, to: 86_400 }),
     agentEndSeconds: seconds(3, { from: 0.1, to: 60 }),
     deleteSeconds: seconds(2, { from: 0.5, to: 4.5 }),
+    cgroupEmptySeconds: seconds(2, { from: 0.1, to: 60 }),
+    unusedSeconds: seconds(60, { from: 1, to: 3600 }),
     lossSeconds: seconds(1, { from: 0.1, to: 60 }),
     outputIdleSeconds: seconds(3, { from: 0.5, to: 600 }),
     unreadOutputSeconds: seconds(60, { from: 0.5, to: 86_400 }),

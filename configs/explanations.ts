@@ -105,6 +105,10 @@ export const EXPLANATIONS: Explanations = {
         "For the agent to end its containers when the sandbox ends; the virtual machine is killed then.",
       deleteSeconds:
         "For the clean-up of a sandbox whose shim is gone. containerd waits 5 s for the answer. Counts in the configuration file; a pod's annotations and containerd's ConfigPath are not known then.",
+      cgroupEmptySeconds:
+        "Until the control groups of a sandbox are without processes, once those have been killed: then they can be removed.",
+      unusedSeconds:
+        "How long a shim without a task and without a connection of containerd stays, such as one whose containerd ended while it was started.",
       lossSeconds: "Between the loss of the agent and the knowledge why, which the error tells.",
       outputIdleSeconds:
         "How long the output of a process that has ended may stand still before its exit is reported. The agent itself ends it half a second after the exit; emulation on a busy host is slower.",

@@ -11,13 +11,19 @@ async function hasEnded(lifetime: Lifetime, withinMs: number): Promise<string | 
 }
 
 test("ends when nobody ever connects", async () => {
-  const lifetime = new Lifetime(() => true, LIMIT_MS);
+  const lifetime = new Lifetime(
+    () => true,
+    () => LIMIT_MS,
+  );
   assert.match((await hasEnded(lifetime, 1_000)) ?? "", /no connection and no task/);
 });
 
 test("a connection keeps it, and so does a task while containerd is away", async () => {
   let isIdle = false;
-  const lifetime = new Lifetime(() => isIdle, LIMIT_MS);
+  const lifetime = new Lifetime(
+    () => isIdle,
+    () => LIMIT_MS,
+  );
   const connection = new Socket();
   lifetime.track(connection);
   assert.equal(await hasEnded(lifetime, 3 * LIMIT_MS), undefined);

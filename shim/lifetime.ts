@@ -1,21 +1,22 @@
 import type { Socket } from "node:net";
-
-/** How long a shim without tasks waits for containerd: one whose containerd stopped during `start` is known to nobody. */
-const UNUSED_LIMIT_MS = 60_000;
+import { timeLimitMs } from "./time-limits.js";
 
 /** Decides when the shim is no longer needed: when it is told so, or when nobody uses it. */
 export class Lifetime {
   /** Resolves with the reason. */
   readonly ended: Promise<string>;
   readonly #isIdle: () => boolean;
-  readonly #unusedLimitMs: number;
+  readonly #unusedLimitMs: () => number;
   readonly #connections = new Set<Socket>();
   #timer: NodeJS.Timeout | undefined;
   #hasEnded = false;
   #end: (reason: string) => void = () => {};
 
-  /** @param isIdle whether there is no task */
-  constructor(isIdle: () => boolean, unusedLimitMs = UNUSED_LIMIT_MS) {
+  /**
+   * @param isIdle whether there is no task
+   * @param unusedLimitMs how long it waits for containerd then: a shim whose containerd stopped during `start` is known to nobody
+   */
+  constructor(isIdle: () => boolean, unusedLimitMs = () => timeLimitMs("unusedSeconds")) {
     this.#isIdle = isIdle;
     this.#unusedLimitMs = unusedLimitMs;
     this.ended = new Promise((resolve) => {
@@ -59,9 +60,11 @@ export class Lifetime {
     clearTimeout(this.#timer);
     // The last connections close after the end: the process must not wait for them once more.
     if (this.#hasEnded) return;
+    // The first Create may bring another limit.
+    const limitMs = this.#unusedLimitMs();
     this.#timer = setTimeout(() => {
-      if (this.#isIdle()) this.end(`no connection and no task for ${this.#unusedLimitMs / 1_000} s`);
+      if (this.#isIdle()) this.end(`no connection and no task for ${limitMs / 1_000} s`);
       else this.#restartTimer();
-    }, this.#unusedLimitMs);
+    }, limitMs);
   }
 }

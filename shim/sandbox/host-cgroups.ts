@@ -14,12 +14,10 @@ import { writeFileAtomically } from "../address.js";
 import { ShimError, StatusCode } from "../error.js";
 import { killProcess } from "../kill-process.js";
 import type { Logger } from "../log/logger.js";
+import { timeLimitMs } from "../time-limits.js";
 
 /** What serves sandboxes without belonging to what they are accounted for, as Kata's runtimes name it. */
 const OVERHEAD = "/kata_overhead";
-
-/** How long processes that were killed may take to be gone. */
-const REMOVE_LIMIT_MS = 2_000;
 
 export interface CgroupPlacement {
   /** The sandbox's cgroup, from the root of each hierarchy. */
@@ -141,7 +139,9 @@ export async function removeRecordedCgroups(record: string): Promise<void> {
 }
 
 async function removeAll(directories: readonly string[]): Promise<void> {
-  await Promise.all(directories.map((directory) => removeCgroup(directory, REMOVE_LIMIT_MS)));
+  await Promise.all(
+    directories.map((directory) => removeCgroup(directory, timeLimitMs("cgroupEmptySeconds"))),
+  );
   for (const directory of directories) {
     const parent = dirname(directory);
     // The last sandbox takes it along. Others may have theirs there, or be about to.

@@ -5,13 +5,12 @@ import { createConnection } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { findProcess, type SandboxProcesses } from "../../bench/memory.js";
 import { createClient } from "../../lib/ttrpc/index.js";
-import { IMAGE_NAME } from "../../setup/run/demo-image.js";
 import { AgentClient } from "../../shim/sandbox/agent-client.js";
 import { AGENT_PORT } from "../../shim/sandbox/guest-boot.js";
 import { sandboxLayout } from "../../shim/sandbox/layout.js";
 import { NAMESPACE } from "./leftovers.js";
-import { type Machine, RUNTIME } from "./machine.js";
-import { TasksClient } from "./tasks-client.js";
+import type { Machine } from "./machine.js";
+import { createTask, TasksClient } from "./tasks-client.js";
 
 /** Who is killed. */
 export const VICTIMS = ["shim", "kata-fsd", "QEMU", "agent", "containerd"] as const;
@@ -33,6 +32,17 @@ export type Moment = (typeof MOMENTS)[number];
 const ABSENT: Readonly<Partial<Record<Moment, readonly Victim[]>>> = {
   "before boot": ["agent"],
   deleted: ["kata-fsd", "QEMU", "agent"],
+};
+
+/** What becomes of a container whose containerd was killed then. */
+const WITHOUT_CONTAINERD: Readonly<Record<Moment, string>> = {
+  "before boot": "rolled back",
+  "in boot": "rolled back",
+  created: "goes on",
+  running: "goes on",
+  exec: "goes on",
+  stopping: "ended",
+  deleted: "ended",
 };
 
 const PROCESSES: Readonly<Partial<Record<Victim, keyof SandboxProcesses>>> = {
@@ -80,14 +90,14 @@ export class KillMatrix {
     const name = `${victim}-${moment}`.replaceAll(" ", "-").toLowerCase();
     const logLines = (await this.#log()).length;
     const { pending, goesOn } = await this.#reach(moment, victim, name);
-    const wasThere = await this.#kill(victim, name);
+    const wasThere = await this.#kill({ victim, moment }, name);
     const killed = performance.now();
     let result: string;
     if (victim === "containerd") {
       await Promise.all(pending);
       await this.machine.containerd.restart();
       await goesOn?.();
-      result = goesOn === undefined ? "rolled back" : "goes on";
+      result = WITHOUT_CONTAINERD[moment];
     } else {
       await this.#untilSeen(name, pending);
       result = wasThere ? `seen after ${seconds(killed)}` : "had ended";
@@ -122,22 +132,24 @@ export class KillMatrix {
     switch (moment) {
       case "before boot": {
         const pending = [this.#interrupted(suffix)];
-        await this.#untilThere(name, PROCESSES[victim] ?? "shim");
+        await untilThere(name, PROCESSES[victim] ?? "shim");
         return { pending };
       }
       case "in boot": {
+        // An agent that can be reached is about to be asked for the container: that may still come to its end.
+        if (victim === "agent") return { pending: [machine.runDetached(suffix, SLEEP).catch(() => {})] };
         const pending = [this.#interrupted(suffix)];
-        await this.#untilThere(name, "qemu");
-        if (victim !== "agent") await delay(IN_BOOT_MS);
+        await untilThere(name, "qemu");
+        await delay(IN_BOOT_MS);
         return { pending };
       }
       case "created": {
-        await createContainer(machine, suffix, SLEEP).then(({ answered }) => answered);
+        await (await createTask(machine, suffix, SLEEP)).answered;
         return {
           pending: [],
           goesOn: async () => {
             assert.equal(await machine.status(suffix), "CREATED");
-            await new TasksClient(machine.containerd.address).start(name).answered;
+            await new TasksClient(machine.containerd.address).start(name);
             await this.#works(suffix);
           },
         };
@@ -175,14 +187,16 @@ export class KillMatrix {
   }
 
   /** @returns false if there was nothing to kill any more */
-  async #kill(victim: Victim, suffix: string): Promise<boolean> {
+  async #kill({ victim, moment }: Cell, suffix: string): Promise<boolean> {
     const { machine } = this;
     const name = machine.name(suffix);
     if (victim === "containerd") {
       await machine.containerd.crash();
       return true;
     }
-    if (victim === "agent") return await endAgent(machine.containerd.address, name);
+    if (victim === "agent") {
+      return await endAgent(machine.containerd.address, name, moment !== "in boot");
+    }
     const what = PROCESSES[victim];
     const pid = what && findProcess(name, what);
     if (pid === undefined) return false;
@@ -221,14 +235,6 @@ export class KillMatrix {
     assert.deepEqual([status, stdout.toString()], [4, "here\n"], stderr);
   }
 
-  async #untilThere(name: string, what: keyof SandboxProcesses): Promise<void> {
-    const deadline = performance.now() + REACHED_LIMIT_MS;
-    while (findProcess(name, what) === undefined) {
-      assert.ok(performance.now() < deadline, `${name} has no ${what}`);
-      await delay(1);
-    }
-  }
-
   async #log(): Promise<string[]> {
     return (await this.machine.containerd.logTail(Number.POSITIVE_INFINITY)).split("\n");
   }
@@ -236,14 +242,13 @@ export class KillMatrix {
 
 const SLEEP = ["/bin/busybox", "sleep", "600"];
 
-/** Makes a container and begins to create its task, which ctr does not without starting it. */
-export async function createContainer(machine: Machine, suffix: string, command: readonly string[]) {
-  const name = machine.name(suffix);
-  const made = await machine.ctr(["container", "create", "--runtime", RUNTIME, IMAGE_NAME, name, ...command]);
-  assert.equal(made.status, 0, made.stderr);
-  const mounts = await machine.ctr(["snapshots", "mounts", "/rootfs", name]);
-  assert.equal(mounts.status, 0, mounts.stderr);
-  return new TasksClient(machine.containerd.address).create(name, mounts.stdout.toString());
+/** Waits until a sandbox's process has been started. */
+export async function untilThere(sandboxId: string, what: keyof SandboxProcesses): Promise<void> {
+  const deadline = performance.now() + REACHED_LIMIT_MS;
+  while (findProcess(sandboxId, what) === undefined) {
+    assert.ok(performance.now() < deadline, `${sandboxId} has no ${what}`);
+    await delay(1);
+  }
 }
 
 /** Starts a process that stays, and waits until it runs. `ended` resolves when its client has ended. */
@@ -256,28 +261,33 @@ async function startExec(machine: Machine, name: string): Promise<{ ended: Promi
   return { ended: closed };
 }
 
-/** Has the guest's agent end, behind the shim's back: the guest, whose first process it is, powers off. */
-async function endAgent(address: string, id: string): Promise<boolean> {
+/**
+ * Has the guest's agent end, behind the shim's back: the guest, whose first process it is, powers off.
+ *
+ * @param isThere whether the sandbox has a QEMU already
+ * @returns false if it had ended
+ */
+async function endAgent(address: string, id: string, isThere: boolean): Promise<boolean> {
   const { vsockSocket } = sandboxLayout({ address, namespace: NAMESPACE, id });
   const deadline = performance.now() + REACHED_LIMIT_MS;
-  while (performance.now() < deadline) {
+  for (;;) {
     try {
       const socket = createConnection(vsockSocket);
       socket.write(`CONNECT ${AGENT_PORT}\n`);
-      const [answer] = await once(socket, "data");
-      assert.match(String(answer), /^OK \d+\n$/);
+      const [answer] = await Promise.race([once(socket, "data"), once(socket, "close")]);
+      if (!/^OK \d+\n$/.test(String(answer))) throw new Error("nobody listens");
       const agent = new AgentClient(createClient(socket));
       await agent.destroySandbox();
       agent.close();
       return true;
     } catch (error) {
-      if (error instanceof assert.AssertionError) throw error;
-      if (findProcess(id, "qemu") === undefined) return false;
-      // The guest has not come so far.
+      if (isThere && findProcess(id, "qemu") === undefined) return false;
+      // The guest has not come so far, or is not even there.
+      isThere ||= findProcess(id, "qemu") !== undefined;
+      if (performance.now() > deadline) throw error;
       await delay(20);
     }
   }
-  throw new Error(`the agent of ${id} cannot be reached`);
 }
 
 function keyOf({ victim, moment }: Cell): string {

@@ -71,7 +71,7 @@ export class Machine {
   private constructor(
     readonly id: string,
     readonly disk: string,
-    private readonly state: string,
+    readonly state: string,
     readonly containerd: PrivateContainerd,
     readonly sampleMd5: string,
     private readonly namespace: string,

@@ -1,8 +1,11 @@
+import assert from "node:assert/strict";
 import { connect, constants } from "node:http2";
 import { createConnection } from "node:net";
 import protobuf from "protobufjs/minimal.js";
 import { containerd } from "../../proto/index.js";
+import { IMAGE_NAME } from "../../setup/run/demo-image.js";
 import { NAMESPACE } from "./leftovers.js";
+import { type Machine, RUNTIME } from "./machine.js";
 
 const TASKS = "/containerd.services.tasks.v1.Tasks";
 /** A gRPC message has a byte that says whether it is compressed, and its length, before it. */
@@ -10,31 +13,45 @@ const PREFIX_BYTES = 5;
 
 /** A call under way. */
 export interface Call {
-  /** Resolves when it has been answered without an error. */
-  readonly answered: Promise<void>;
+  /** Resolves with the answer's message, rejects with an error that has the status. */
+  readonly answered: Promise<Buffer>;
   /** Takes the call back, as a client that has lost patience does. */
   cancel(): void;
 }
 
-/** Calls of containerd's Tasks service that ctr does not make alone. */
+/** Fields of the requests, all of which begin alike. */
+const CONTAINER_ID = 1;
+const ROOTFS = 3;
+const STDOUT = 5;
+
+/** Calls of containerd's Tasks service that ctr does not make, or not alone. */
 export class TasksClient {
   /** @param address containerd's gRPC socket */
   constructor(private readonly address: string) {}
 
-  /** Creates the task of a container that has none, without streams. @param rootfs what `ctr snapshots mounts` printed for it */
-  create(id: string, rootfs: string): Call {
+  /**
+   * Creates the task of a container that has none.
+   *
+   * @param rootfs what `ctr snapshots mounts` printed for it
+   * @param stdout a fifo; nothing for none
+   */
+  create(id: string, rootfs: string, stdout = ""): Call {
     const [, type = "", source = "", options = ""] =
       /^mount -t (\S+) (\S+) \S+ -o (\S+)$/.exec(rootfs.trim()) ?? [];
     const mount = containerd.Mount.encode({ type, source, options: options.split(",") }).finish();
-    const CONTAINER_ID = 1;
-    const ROOTFS = 3;
-    return this.#call("Create", field(CONTAINER_ID, Buffer.from(id)), field(ROOTFS, mount));
+    return this.#call("Create", named(id), field(ROOTFS, mount), field(STDOUT, Buffer.from(stdout)));
   }
 
   /** Starts a task that has been created. */
-  start(id: string): Call {
-    const CONTAINER_ID = 1;
-    return this.#call("Start", field(CONTAINER_ID, Buffer.from(id)));
+  async start(id: string): Promise<void> {
+    await this.#call("Start", named(id)).answered;
+  }
+
+  /** Waits for a task's end. @returns its exit status */
+  async wait(id: string): Promise<number> {
+    const answer = await this.#call("Wait", named(id)).answered;
+    // Of the same shape as the shim's.
+    return containerd.WaitResponse.decode(answer).exit_status;
   }
 
   #call(method: string, ...fields: readonly Uint8Array[]): Call {
@@ -46,9 +63,11 @@ export class TasksClient {
       te: "trailers",
       "containerd-namespace": NAMESPACE,
     });
-    const answered = new Promise<void>((resolve, reject) => {
+    const answered = new Promise<Buffer>((resolve, reject) => {
+      const received: Buffer[] = [];
+      stream.on("data", (chunk: Buffer) => received.push(chunk));
       const end = (status: unknown, message: unknown) => {
-        if (status === "0") resolve();
+        if (status === "0") resolve(Buffer.concat(received).subarray(PREFIX_BYTES));
         else reject(new Error(`${method}: ${decodeURIComponent(String(message))} (status ${status})`));
       };
       // An error before any answer comes as headers alone.
@@ -69,10 +88,28 @@ export class TasksClient {
     const message = Buffer.concat(fields);
     const prefix = Buffer.alloc(PREFIX_BYTES);
     prefix.writeUInt32BE(message.length, 1);
-    stream.resume();
     stream.end(Buffer.concat([prefix, message]));
     return { answered, cancel: () => stream.close(constants.NGHTTP2_CANCEL) };
   }
+}
+
+/** Makes a container and begins to create its task, which ctr does not without starting it. @param stdout a fifo */
+export async function createTask(
+  machine: Machine,
+  suffix: string,
+  command: readonly string[],
+  stdout?: string,
+): Promise<Call> {
+  const name = machine.name(suffix);
+  const made = await machine.ctr(["container", "create", "--runtime", RUNTIME, IMAGE_NAME, name, ...command]);
+  assert.equal(made.status, 0, made.stderr);
+  const mounts = await machine.ctr(["snapshots", "mounts", "/rootfs", name]);
+  assert.equal(mounts.status, 0, mounts.stderr);
+  return new TasksClient(machine.containerd.address).create(name, mounts.stdout.toString(), stdout);
+}
+
+function named(id: string): Uint8Array {
+  return field(CONTAINER_ID, Buffer.from(id));
 }
 
 /** A field of a message that is a string, bytes or a message. */
