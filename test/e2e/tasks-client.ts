@@ -101,7 +101,9 @@ export async function createTask(
   stdout?: string,
 ): Promise<Call> {
   const name = machine.name(suffix);
-  const made = await machine.ctr(["container", "create", "--runtime", RUNTIME, IMAGE_NAME, name, ...command]);
+  // ctr of 1.6 takes options of the command for its own.
+  const words = ["container", "create", "--runtime", RUNTIME, "--", IMAGE_NAME, name, ...command];
+  const made = await machine.ctr(words);
   assert.equal(made.status, 0, made.stderr);
   const mounts = await machine.ctr(["snapshots", "mounts", "/rootfs", name]);
   assert.equal(mounts.status, 0, mounts.stderr);
