@@ -1,5 +1,6 @@
 import { type Command, UsageError } from "../command.js";
 import { readOptions } from "../options.js";
+import { wantsColour } from "../terminal.js";
 import { checkContainerd } from "./containerd.js";
 import type { Finding, Verdict } from "./finding.js";
 import { checkHost } from "./host.js";
@@ -21,7 +22,7 @@ export const checkCommand: Command = {
     if (positionals.length > 0) throw new UsageError(`unexpected argument ${positionals[0]}`);
     const findings = [...(await checkHost()), ...(await checkPrograms()), ...(await checkContainerd())];
     if (values.json) output.out(`${JSON.stringify(findings, undefined, 2)}\n`);
-    else output.out(formatFindings(findings, process.stdout.isTTY && !process.env["NO_COLOR"]));
+    else output.out(formatFindings(findings, wantsColour()));
     return findings.some(({ verdict }) => verdict === "fail") ? 1 : 0;
   },
 };

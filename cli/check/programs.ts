@@ -12,6 +12,7 @@ import { STATE_DIRECTORY } from "../../shim/sandbox/layout.js";
 import { probeQemu, requireDax } from "../../shim/vm/probe.js";
 import { QemuError } from "../../shim/vm/qemu-process.js";
 import { SERVICE_PATH } from "../install/plan.js";
+import { checkDaemon } from "./daemon.js";
 import { type Finding, failure, ok } from "./finding.js";
 
 /** The configuration, and the programs and files that it names. */
@@ -37,9 +38,7 @@ export async function checkPrograms(): Promise<readonly Finding[]> {
       : guest.initrd !== undefined
         ? readable("guest initrd", guest.initrd, "guest.initrd: an initial ramdisk")
         : readable("guest root", guest.root, "guest.root: the guest's root directory"),
-    ...(daemon.path === undefined
-      ? []
-      : [readable("kata-fsd", daemon.path, "daemon.path: kata-fsd", constants.X_OK)]),
+    ...(await checkDaemon(daemon)),
     shimCommand(),
   ];
 }
@@ -56,9 +55,9 @@ async function qemu({ hypervisor, daemon }: Configuration): Promise<Finding> {
   }
 }
 
-function readable(title: string, path: string, needed: string, mode = constants.R_OK): Finding {
+function readable(title: string, path: string, needed: string): Finding {
   try {
-    accessSync(path, mode);
+    accessSync(path, constants.R_OK);
     return ok(title, path);
   } catch (error) {
     return failure(

@@ -49,7 +49,7 @@ export class FsDaemon {
     broker: OverlayBroker,
     logger: Logger,
   ): Promise<FsDaemon> {
-    const command = [commandOf(configuration), ...daemonArguments(configuration, guestRoot, layout)];
+    const command = [daemonProgram(configuration), ...daemonArguments(configuration, guestRoot, layout)];
     const [file = "", ...args] = endingWithUs(command);
     const child = spawn(file, args, {
       stdio: ["ignore", "ignore", "pipe", "pipe"],
@@ -110,7 +110,7 @@ export class FsDaemon {
 }
 
 /** Without a configured daemon it is the one that was built with the shim. */
-function commandOf({ path }: DaemonConfiguration): string {
+export function daemonProgram({ path }: DaemonConfiguration): string {
   return path ?? fileURLToPath(new URL("./bin/kata-fsd", import.meta.url));
 }
 
