@@ -7,7 +7,7 @@ import { IMAGE_NAME } from "../setup/run/demo-image.js";
 import { type Phase, parseSandboxReport } from "../setup/run/sandbox-report.js";
 import { execute, Machine, project } from "../test/e2e/machine.js";
 import { writeSection } from "./document.js";
-import { frontEndCommand } from "./front-end/command.js";
+import { frontEndCommand, growthCommand } from "./front-end/command.js";
 import { describeMachine } from "./machine-description.js";
 import { processesOf, pssMib, type SandboxProcesses } from "./memory.js";
 import { ownWrites } from "./own-writes.js";
@@ -20,6 +20,10 @@ import { formatTable, type Row } from "./table.js";
 const [first, ...others] = process.argv.slice(2);
 if (first === "front-end") {
   await frontEndCommand(others);
+  process.exit();
+}
+if (first === "growth") {
+  await growthCommand(others);
   process.exit();
 }
 
@@ -46,6 +50,7 @@ try {
   const about = `${runs} runs each, in turn; containerd ${options.containerd}; ${describeMachine()}`;
   writeSection("sandbox", [about, ...tables].join("\n"));
   await frontEndCommand([]);
+  await growthCommand([]);
 } catch (error) {
   // Not left to the process's end: what stop finds left over would hide it.
   console.error(error);

@@ -4,8 +4,9 @@ import { parseArgs } from "node:util";
 import { toolchain } from "../../test/e2e/machine.js";
 import { writeSection } from "../document.js";
 import { describeMachine } from "../machine-description.js";
+import { benchGrowth } from "./growth.js";
 import { benchFrontEnd, DEPTHS } from "./main.js";
-import { reportChart, reportTables } from "./report.js";
+import { reportChart, reportGrowth, reportTables } from "./report.js";
 
 const CHART = "benchmarks/front-end.svg";
 
@@ -42,4 +43,19 @@ export async function frontEndCommand(argv: readonly string[]): Promise<void> {
   writeFileSync(fileURLToPath(new URL(CHART, docs)), reportChart(results));
   const about = `virtiofsd ${testing.virtiofsd.version}; ${values.rounds} rounds of ${values["sample-ms"]} ms. ${describeMachine()}`;
   writeSection("front-end", `${about}\n\n![Speed beside virtiofsd](${CHART})\n\n${tables}`);
+}
+
+/** `npm run bench -- growth [--most N]`: goes to docs/benchmarks.md. */
+export async function growthCommand(argv: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: { most: { type: "string", default: "1000000" } },
+  });
+  const { testing } = await toolchain();
+  if (testing === undefined) throw new Error("set-up brought no virtiofsd");
+  const points = await benchGrowth({ virtiofsd: testing.virtiofsd, most: Number(values.most) });
+  writeSection(
+    "growth",
+    `virtiofsd ${testing.virtiofsd.version}. ${describeMachine()}\n\n${reportGrowth(points)}`,
+  );
 }

@@ -3,14 +3,12 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestTools } from "../../setup/toolchain.js";
-import { measure, medianSample, type Sample } from "./measure.js";
+import { measure, medianSample, type Sample, warmUp } from "./measure.js";
 import { ROWS, type RowDescription } from "./rows.js";
 import { fillShare } from "./share.js";
 import { Subject, subjectDescriptions } from "./subjects.js";
 
 export const DEPTHS = [1, 4, 16] as const;
-/** Code is compiled when it has run often enough: so many operations, or for so long. */
-const WARM_UP = { operations: 10_000, limitMs: 1500 } as const;
 
 export interface FrontEndOptions {
   readonly rounds: number;
@@ -83,9 +81,4 @@ function benchRow(
     depth,
     samples: new Map(steps.map(({ subject, samples }) => [subject.name, medianSample(samples)])),
   };
-}
-
-function warmUp(step: () => void): void {
-  const endMs = performance.now() + WARM_UP.limitMs;
-  for (let count = 0; count < WARM_UP.operations && performance.now() < endMs; count++) step();
 }

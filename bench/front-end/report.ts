@@ -1,4 +1,5 @@
 import { type Bars, ratioChart } from "../bar-chart.js";
+import type { GrowthPoint } from "./growth.js";
 import type { Result } from "./main.js";
 import type { Sample } from "./measure.js";
 
@@ -76,6 +77,33 @@ export function reportChart(results: readonly Result[]): string {
     .filter((result) => result.depth === depth)
     .map((result): Bars => ({ label: result.row.name, values: policies.map((name) => speed(result, name)) }));
   return ratioChart(`Speed of kata-fsd, virtiofsd = 1 (depth ${depth})`, policies, groups, CHART_LIMIT);
+}
+
+/** One table for each figure. */
+export function reportGrowth(points: readonly GrowthPoint[]): string {
+  const titles = [...new Set(points.map(({ what }) => what))];
+  return titles
+    .map((title) =>
+      growthTable(
+        title,
+        points.filter(({ what }) => what === title),
+      ),
+    )
+    .join("\n\n");
+}
+
+function growthTable(title: string, points: readonly GrowthPoint[]): string {
+  const names = [...(points[0]?.values.keys() ?? [])];
+  return [
+    row([title, ...points.map(({ size }) => size.toLocaleString("en"))]),
+    row(["---", ...points.map(() => "---:")]),
+    ...names.map((name) =>
+      row([
+        name === CONTROL ? name : "kata-fsd",
+        ...points.map(({ values }) => (values.get(name) ?? Number.NaN).toFixed(1)),
+      ]),
+    ),
+  ].join("\n");
 }
 
 function row(cells: readonly string[]): string {

@@ -78,27 +78,7 @@ export const ROWS: readonly RowDescription[] = [
     name: `readdirplus of ${LIST_ENTRIES.toLocaleString("en")}`,
     changes: false,
     prepare(ring, guest, depth) {
-      const nodeId = guest.walk(pathAt(depth, "list"));
-      const opendir = ring.prepare(Opcode.OPENDIR, nodeId, { args: u32(0, 0), room: OPEN_OUT_BYTES });
-      const args = Buffer.concat([u64(0n, 0n), u32(LIST_BYTES, 0), u64(0n), u32(0, 0)]);
-      const read = ring.prepare(Opcode.READDIRPLUS, nodeId, { args, room: 0, payloadIn: LIST_BYTES });
-      const releasedir = ring.prepare(Opcode.RELEASEDIR, nodeId, { args: Buffer.alloc(24), room: 0 });
-      const payload = new DataView(read.payload.buffer, read.payload.byteOffset, LIST_BYTES);
-      return () => {
-        expect(ring.run(opendir), 0);
-        copyHandle(opendir, read);
-        copyHandle(opendir, releasedir);
-        read.request.setBigUint64(OFFSET, 0n, true);
-        let entries = 0;
-        for (;;) {
-          expect(ring.run(read), 0);
-          const length = read.reply.getUint32(0, true) - OUT_HEADER_BYTES;
-          if (length === 0) break;
-          entries += countEntries(payload, length, read.request);
-        }
-        expect(ring.run(releasedir), 0);
-        expect(entries, LIST_ENTRIES + 2);
-      };
+      return prepareListing(ring, guest.walk(pathAt(depth, "list")), LIST_ENTRIES);
     },
   },
   {
@@ -147,6 +127,30 @@ export const ROWS: readonly RowDescription[] = [
     },
   },
 ];
+
+/** Lists a directory of so many entries as a whole, from OPENDIR to RELEASEDIR. */
+export function prepareListing(ring: RequestRing, nodeId: bigint, count: number): () => void {
+  const opendir = ring.prepare(Opcode.OPENDIR, nodeId, { args: u32(0, 0), room: OPEN_OUT_BYTES });
+  const args = Buffer.concat([u64(0n, 0n), u32(LIST_BYTES, 0), u64(0n), u32(0, 0)]);
+  const read = ring.prepare(Opcode.READDIRPLUS, nodeId, { args, room: 0, payloadIn: LIST_BYTES });
+  const releasedir = ring.prepare(Opcode.RELEASEDIR, nodeId, { args: Buffer.alloc(24), room: 0 });
+  const payload = new DataView(read.payload.buffer, read.payload.byteOffset, LIST_BYTES);
+  return () => {
+    expect(ring.run(opendir), 0);
+    copyHandle(opendir, read);
+    copyHandle(opendir, releasedir);
+    read.request.setBigUint64(OFFSET, 0n, true);
+    let entries = 0;
+    for (;;) {
+      expect(ring.run(read), 0);
+      const length = read.reply.getUint32(0, true) - OUT_HEADER_BYTES;
+      if (length === 0) break;
+      entries += countEntries(payload, length, read.request);
+    }
+    expect(ring.run(releasedir), 0);
+    expect(entries, count + 2);
+  };
+}
 
 // From the start of a request.
 const NODE_ID = 16;

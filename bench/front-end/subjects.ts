@@ -102,9 +102,13 @@ export class Subject {
     return new Subject(description.name, description.isReadOnly, guest, ring, frontEnd, daemon);
   }
 
+  get processes(): readonly number[] {
+    return processTree(this.process.pid ?? -1);
+  }
+
   /** Processor time that the daemon has used, all processes and threads of it, in seconds. */
   get cpuSeconds(): number {
-    return processTree(this.process.pid ?? -1).reduce((sum, pid) => sum + cpuSecondsOf(pid), 0);
+    return this.processes.reduce((sum, pid) => sum + cpuSecondsOf(pid), 0);
   }
 
   /** The daemon ends when its front end is gone. */
