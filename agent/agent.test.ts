@@ -253,7 +253,7 @@ describe("agent", { skip: missing() }, () => {
   });
 
   test("mounts storages for a container and unmounts them after it", async () => {
-    const mount_point = "/run/kata-containers/sandbox/ephemeral/scratch";
+    const mount_point = "/run/kata-containers/scratch";
     const storages = [
       { driver: "ephemeral", source: "tmpfs", fstype: "tmpfs", options: ["size=1m"], mount_point },
     ];
