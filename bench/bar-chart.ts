@@ -26,6 +26,7 @@ export function ratioChart(
   const color = (index: number) => COLORS[index % COLORS.length] ?? "#000";
   const lines: string[] = [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="11">`,
+    `<title>${escapeXml(title)}</title>`,
     `<rect width="${width}" height="${height}" fill="#fff"/>`,
     `<text x="8" y="18" font-size="14">${escapeXml(title)}</text>`,
     ...series.map(
