@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { memoryInUse } from "./metrics/guest-memory.js";
 import { processFigures } from "./metrics/process.js";
 import { usageBetween } from "./top.js";
 
@@ -16,11 +17,19 @@ test("processor time counts between two looks, memory at the later", () => {
         ["new", [late]],
       ]),
     },
+    new Map([["a", 11]]),
   );
   assert.deepEqual(usage, [
-    { sandbox: "a", cpuPercent: [25, undefined], memoryBytes: [7, 7] },
-    { sandbox: "new", cpuPercent: [undefined], memoryBytes: [7] },
+    { sandbox: "a", cpuPercent: [25, undefined], memoryBytes: [7, 7], guestMemoryBytes: 11 },
+    { sandbox: "new", cpuPercent: [undefined], memoryBytes: [7], guestMemoryBytes: undefined },
   ]);
+});
+
+test("what a guest has in use is what it has but what is available", () => {
+  const text = 'kata_guest_meminfo{item="mem_total"} 1000\nkata_guest_meminfo{item="mem_available"} 400\n';
+  assert.equal(memoryInUse(text), 600);
+  assert.equal(memoryInUse(""), undefined);
+  assert.equal(memoryInUse(text.replace("400", "2000")), undefined);
 });
 
 test("the kernel's figures of this process", () => {

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type Command, UsageError } from "./command.js";
+import { guestMemoryBytes } from "./metrics/guest-memory.js";
 import { familyFigures, type ProcessFigures, processFigures } from "./metrics/process.js";
 import { readOptions } from "./options.js";
 import { fullName, inspectSandboxes } from "./sandboxes/inspect.js";
@@ -9,7 +10,7 @@ const USAGE = `\
   kata-fs top [--once] [--interval SECONDS] [--json]
 
   What the processes of each sandbox use on the host: processor time, in percent of one processor, and memory (PSS: what is shared counts
-  in parts). At a terminal it goes on until it is ended; otherwise, and with --once or --json, it says it once.
+  in parts); last what the guest itself has in use of its memory. At a terminal it goes on until it is ended; otherwise, and with --once or --json, it says it once.
 `;
 
 const CLEAR_SCREEN = "\u001b[H\u001b[J";
@@ -17,7 +18,7 @@ const INTERVAL_MAX_SECONDS = 3600;
 
 const COLUMNS = [
   { title: "SANDBOX" },
-  ...["SHIM CPU", "QEMU CPU", "FSD CPU", "SHIM MEM", "QEMU MEM", "FSD MEM"].map((title) => ({
+  ...["SHIM CPU", "QEMU CPU", "FSD CPU", "SHIM MEM", "QEMU MEM", "FSD MEM", "IN GUEST"].map((title) => ({
     title,
     isNumber: true,
   })),
@@ -27,6 +28,8 @@ interface Usage {
   readonly sandbox: string;
   readonly cpuPercent: readonly (number | undefined)[];
   readonly memoryBytes: readonly (number | undefined)[];
+  /** What the guest says; undefined when it does not answer. */
+  readonly guestMemoryBytes: number | undefined;
 }
 
 export const topCommand: Command = {
@@ -47,7 +50,7 @@ export const topCommand: Command = {
     do {
       await delay(seconds * 1000);
       const now = await sample();
-      const usage = usageBetween(before, now);
+      const usage = usageBetween(before, now, await guests());
       if (values.json) output.out(`${JSON.stringify(usage, undefined, 2)}\n`);
       else output.out(`${goesOn ? CLEAR_SCREEN : ""}${formatTable(COLUMNS, usage.map(rowOf))}`);
       before = now;
@@ -75,8 +78,21 @@ async function sample(): Promise<Sample> {
   return { atMs: performance.now(), sandboxes };
 }
 
+/** By sandbox, what its guest has in use. */
+async function guests(): Promise<ReadonlyMap<string, number | undefined>> {
+  const running = (await inspectSandboxes()).filter(({ condition }) => condition === "running");
+  const entries = running.map(async ({ record }) =>
+    record === undefined ? [] : [[fullName(record), await guestMemoryBytes(record)] as const],
+  );
+  return new Map((await Promise.all(entries)).flat());
+}
+
 /** What the sandboxes of the later sample have used since the earlier. */
-export function usageBetween(before: Sample, now: Sample): Usage[] {
+export function usageBetween(
+  before: Sample,
+  now: Sample,
+  guestMemory: ReadonlyMap<string, number | undefined>,
+): Usage[] {
   const seconds = (now.atMs - before.atMs) / 1000;
   return [...now.sandboxes].map(([sandbox, figures]) => {
     const earlier = before.sandboxes.get(sandbox) ?? [];
@@ -88,6 +104,7 @@ export function usageBetween(before: Sample, now: Sample): Usage[] {
         return Math.max(0, (100 * (cpuSeconds(figure) - cpuSeconds(since))) / seconds);
       }),
       memoryBytes: figures.map((figure) => figure?.proportionalBytes),
+      guestMemoryBytes: guestMemory.get(sandbox),
     };
   });
 }
@@ -96,10 +113,10 @@ function cpuSeconds({ userSeconds, systemSeconds }: ProcessFigures): number {
   return userSeconds + systemSeconds;
 }
 
-function rowOf({ sandbox, cpuPercent, memoryBytes }: Usage): string[] {
+function rowOf({ sandbox, cpuPercent, memoryBytes, guestMemoryBytes: inGuest }: Usage): string[] {
   return [
     sandbox,
     ...cpuPercent.map((percent) => (percent === undefined ? "-" : `${percent.toFixed(1)}%`)),
-    ...memoryBytes.map((bytes) => (bytes === undefined ? "-" : formatMebibytes(bytes))),
+    ...[...memoryBytes, inGuest].map((bytes) => (bytes === undefined ? "-" : formatMebibytes(bytes))),
   ];
 }

@@ -133,6 +133,7 @@ describe("the kata-fs command beside a sandbox", () => {
       [],
       "shim, QEMU and kata-fsd are no small processes",
     );
+    assert.ok(own.guestMemoryBytes > 10 << 20, `the guest has ${own.guestMemoryBytes} bytes in use`);
   });
 
   it("answers a scrape until it is ended", async () => {
