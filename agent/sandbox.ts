@@ -1,4 +1,4 @@
-import { mkdirSync, openSync, readdirSync, rmdirSync, unlinkSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readdirSync, rmdirSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { Container } from "./container/container.js";
 import type { OciRuntime } from "./container/oci-runtime.js";
@@ -28,7 +28,7 @@ export interface CreateContainerOptions {
   readonly spec: RuntimeSpec;
   /**
    * Whether it joins the pid namespace of the sandbox: that of the container that stands for the pod, and without one that of the
-   * first container that asks.
+   * first container that asks, as long as it runs.
    */
   readonly sharesPidNamespace: boolean;
 }
@@ -87,7 +87,7 @@ export class Sandbox {
         mountPoints = this.#storages.acquire(options.storages);
         const container = await this.#launchContainer(options, bundle);
         this.#members.set(id, { container, mountPoints });
-        if (options.sharesPidNamespace || id === this.#id) this.#keepPidNamespace(container.init.pid);
+        if (options.sharesPidNamespace || id === this.#id) this.#keepPidNamespace(container);
       } catch (error) {
         this.#storages.release(mountPoints);
         removeBundle(bundle);
@@ -131,8 +131,15 @@ export class Sandbox {
     return Container.create(this.runtime, { id, execId, spec, bundle });
   }
 
-  #keepPidNamespace(pid: number): void {
-    this.#pidNamespace ??= openSync(`/proc/${pid}/ns/pid`, "r");
+  /** A namespace goes with its first process: when that has ended, the next container that shares has a new one. */
+  #keepPidNamespace({ init }: Container): void {
+    if (this.#pidNamespace !== undefined) return;
+    const namespace = openSync(`/proc/${init.pid}/ns/pid`, "r");
+    this.#pidNamespace = namespace;
+    void init.exited.then(() => {
+      this.#pidNamespace = undefined;
+      closeSync(namespace);
+    });
   }
 
   #member(id: string): Member {

@@ -1,8 +1,9 @@
-import { closeSync, writeSync } from "node:fs";
+import { closeSync, existsSync, writeSync } from "node:fs";
+import { join } from "node:path";
 import { addressOf, socketPath, writeAddress } from "./address.js";
 import { requireIdentifier, type ShimArgs } from "./args.js";
 import { readAnnotations } from "./bundle.js";
-import { containerTypeOf } from "./container-type.js";
+import { type ContainerType, containerTypeOf } from "./container-type.js";
 import { isAnswered, type Listener, listenOn } from "./listen.js";
 
 /** What `start` answers containerd, and the listener of the shim that this process becomes, if one is needed. */
@@ -19,7 +20,7 @@ export interface Bootstrapped {
  * @throws Error with one line that says why there is no address
  */
 export async function bootstrap(args: ShimArgs, bundle: string): Promise<Bootstrapped> {
-  const type = containerTypeOf(readAnnotations(bundle));
+  const type = typeOf(bundle);
   if (type.kind === "pod-container") {
     requireIdentifier("the sandbox id in the annotations", type.sandboxId);
     const path = socketPath(args.address, args.namespace, type.sandboxId);
@@ -41,6 +42,12 @@ export async function bootstrap(args: ShimArgs, bundle: string): Promise<Bootstr
     throw error;
   }
   return { address, listener };
+}
+
+/** Without a configuration it is the sandbox of containerd's Sandbox API, which is described later. */
+function typeOf(bundle: string): ContainerType {
+  if (!existsSync(join(bundle, "config.json"))) return { kind: "sandbox" };
+  return containerTypeOf(readAnnotations(bundle));
 }
 
 /**

@@ -48,10 +48,19 @@ pod_container_sandbox() {
   [ -n "$sandbox" ]
 }
 
+# Where the sandbox's bundle is: beside this one, or where containerd 2 has those of its Sandbox API.
+sandbox_bundle() {
+  namespace=${PWD%/*}
+  for sandboxes in .. "../../../io.containerd.sandbox.controller.v1.shim/${namespace##*/}"; do
+    [ -r "$sandboxes/$sandbox/address" ] && return 0
+  done
+  return 1
+}
+
 start() {
-  if pod_container_sandbox && [ -r "../$sandbox/address" ]; then
+  if pod_container_sandbox && sandbox_bundle; then
     address=
-    read -r address <"../$sandbox/address"
+    read -r address <"$sandboxes/$sandbox/address"
     case $address in
       unix:///*)
         printf %s "$address" >".address.$$" && mv ".address.$$" address || exit 1

@@ -135,6 +135,22 @@ test("start of a pod's container: the sandbox's address, without the shim", () =
   assert.equal(existsSync(join(bundle, "seen")), false);
 });
 
+test("the same with containerd's Sandbox API, which has sandboxes elsewhere", () => {
+  installShim(`process.exit(99)`);
+  bundle = join(root, "io.containerd.runtime.v2.task/k8s.io/c1");
+  const sandbox = join(root, "io.containerd.sandbox.controller.v1.shim/k8s.io/pod1");
+  for (const directory of [bundle, sandbox]) mkdirSync(directory, { recursive: true });
+  writeFileSync(join(sandbox, "address"), "unix:///run/containerd/s/pod1");
+  const annotations = {
+    "io.kubernetes.cri.container-type": "container",
+    "io.kubernetes.cri.sandbox-id": "pod1",
+  };
+  writeConfig({ ociVersion: "1.0.2", annotations });
+  const result = run([...FLAGS, "-id", "c1", "start"]);
+  assert.deepEqual(result, { status: 0, stdout: "unix:///run/containerd/s/pod1", stderr: "" });
+  assert.equal(readFileSync(join(bundle, "address"), "utf8"), "unix:///run/containerd/s/pod1");
+});
+
 for (const [what, config, space] of [
   ["a configuration written in another way", POD_CONTAINER, 2],
   [

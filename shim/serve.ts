@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createServer } from "../lib/ttrpc/index.js";
 import type { ShimArgs } from "./args.js";
@@ -8,6 +9,7 @@ import { Lifetime } from "./lifetime.js";
 import type { Listener } from "./listen.js";
 import { createLogger, type ShimLogger } from "./log/logger.js";
 import { managementService } from "./management-service.js";
+import { sandboxService } from "./sandbox-api/sandbox-service.js";
 import { writeShimPid } from "./shim-process.js";
 import { Controls } from "./task/controls.js";
 import type { SandboxFactory } from "./task/sandbox-port.js";
@@ -62,15 +64,18 @@ export async function serve(
   }
 
   const shutdown = async () => {
-    if (!tasks.isEmpty) return;
     const isClean = await tasks.stop();
     listener.close();
-    if (isClean && tasks.lastDeleted !== undefined) leaveDeleteResponse(bundle, tasks.lastDeleted);
+    if (isClean) await leaveAnswer(bundle, tasks);
     lifetime.end("Shutdown");
+  };
+  const shutdownIfEmpty = async () => {
+    if (tasks.isEmpty) await shutdown();
   };
   const server = createServer({
     services: {
-      ...taskServices(tasks, new Controls(tasks, events), { version: VERSION, shutdown }),
+      ...taskServices(tasks, new Controls(tasks, events), { version: VERSION, shutdown: shutdownIfEmpty }),
+      ...sandboxService(tasks, { bundle, startOptions: () => readFile("/dev/stdin"), shutdown }),
       ...managementService(tasks, logger.history, VERSION),
     },
     onError: (error, { service, method }) =>
@@ -90,4 +95,12 @@ export async function serve(
   await server.close();
   logger.info("shim ends", { reason });
   return exitStatus;
+}
+
+/** For the `delete` that containerd runs for what brought the VM up: a container, or the pod itself. */
+async function leaveAnswer(bundle: string, tasks: Tasks): Promise<void> {
+  const { lastDeleted, ownSandbox } = tasks;
+  if (lastDeleted !== undefined) leaveDeleteResponse(bundle, lastDeleted);
+  else if (ownSandbox !== undefined)
+    leaveDeleteResponse(bundle, { pid: ownSandbox.pid, exit: await ownSandbox.ended });
 }

@@ -33,6 +33,7 @@ import { requirePodFeatures } from "./oci/pod-features.js";
 import { readConfig } from "./oci/read-config.js";
 import { cgroupsPathOf, sandboxLimits } from "./oci/resource-limits.js";
 import { sharedMemoryBytes } from "./oci/shared-memory.js";
+import { sysctlsOf } from "./oci/spec-message.js";
 import { OverlayBroker } from "./overlay-broker.js";
 import { type Phases, timed } from "./phases.js";
 import { writeReport } from "./sandbox-report.js";
@@ -166,6 +167,7 @@ async function bringUp(
     });
   };
   return new KataSandbox({
+    sysctls: sysctlsOf(config),
     ...{ vmmPid: qemu.pid, agent, vm, shares, died, undo, phases, beforeStop, logger },
     description: {
       accelerator,

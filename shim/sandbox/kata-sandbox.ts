@@ -24,6 +24,8 @@ export interface SandboxParts {
   readonly agent: AgentClient;
   readonly vm: ElasticVm;
   readonly shares: Shares;
+  /** Kernel parameters of the pod: a pod without a container of its own has them set with the first that comes. */
+  readonly sysctls: Readonly<Record<string, string>>;
   /** Resolves when QEMU or kata-fsd has ended. */
   readonly died: Promise<Error>;
   /** How everything on the host is undone. */
@@ -61,7 +63,7 @@ export class KataSandbox implements Sandbox {
   }
 
   async createContainer({ id, bundle, rootfs }: ContainerSpec): Promise<void> {
-    const { shares, agent, vm, phases } = this.#parts;
+    const { shares, agent, vm, phases, sysctls } = this.#parts;
     try {
       const [, tookMs] = await timed(async () => {
         const config = readConfig(bundle);
@@ -76,7 +78,12 @@ export class KataSandbox implements Sandbox {
           exec_id: id,
           storages: [...root.storages, ...volumes.storages],
           sandbox_pidns: joinsPidNamespace(config),
-          OCI: { ...spec, Mounts: [...volumes.mounts], Root: { ...spec.Root, Path: root.path } },
+          OCI: {
+            ...spec,
+            Mounts: [...volumes.mounts],
+            Root: { ...spec.Root, Path: root.path },
+            Linux: { ...spec.Linux, Sysctl: { ...sysctls, ...spec.Linux?.Sysctl } },
+          },
         });
       });
       if (!this.#hasContainer) phases.containerStart += tookMs;

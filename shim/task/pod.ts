@@ -1,10 +1,18 @@
 import { messageOf } from "../error.js";
 import type { Logger } from "../log/logger.js";
+import type { Exit } from "./process.js";
 import type { Sandbox } from "./sandbox-port.js";
+
+/** 128 + SIGKILL. */
+const KILLED_STATUS = 137;
 
 /** The VM of this shim from Create of its first container on: it ends once, whoever asks first. */
 export class Pod {
   readonly vmmPid: number;
+  /** Resolves when the VM is gone: with 0 when it was stopped, and as a process that was killed when it was lost. */
+  readonly ended: Promise<Exit>;
+  #end: (exit: Exit) => void = () => {};
+  #isLost = false;
   #stopping: Promise<boolean> | undefined;
 
   /**
@@ -18,9 +26,13 @@ export class Pod {
     private readonly logger: Logger,
   ) {
     this.vmmPid = sandbox.vmmPid;
+    this.ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
     void sandbox.died.then((reason) => {
       if (this.#stopping !== undefined) return;
       this.logger.error("the VM is lost", { reason: messageOf(reason) });
+      this.#isLost = true;
       this.onEnd();
       void this.stop();
     });
@@ -48,6 +60,7 @@ export class Pod {
       this.logger.error("the VM did not stop in order", { error: messageOf(error) });
     }
     this.onEnd();
+    this.#end({ status: this.#isLost ? KILLED_STATUS : 0, exitedAt: new Date() });
     return isGone;
   }
 }

@@ -1,14 +1,9 @@
-import {
-  type CallContext,
-  type Codec,
-  type ServiceTable,
-  type UnaryHandler,
-  unary,
-} from "../../lib/ttrpc/index.js";
+import type { ServiceTable, UnaryHandler } from "../../lib/ttrpc/index.js";
 import { containerd } from "../../proto/index.js";
-import { ShimError, StatusCode, toStatus } from "../error.js";
+import { ShimError, StatusCode } from "../error.js";
 import { timestampOf } from "../timestamp.js";
 import type { Controls } from "./controls.js";
+import { method } from "./method.js";
 import { hostCgroupVersion, metricsOf } from "./metrics-message.js";
 import type { Exit, ProcessStatus } from "./process.js";
 import { runtimeOptionsOf } from "./runtime-options.js";
@@ -122,21 +117,6 @@ export function taskServices(
     }),
   };
   return { "containerd.task.v2.Task": methods, "containerd.task.v3.Task": methods };
-}
-
-/** {@link unary} with the shim's errors as statuses. */
-function method<I, O>(
-  input: Pick<Codec<never, I>, "decode">,
-  output: Pick<Codec<O>, "encode">,
-  handler: (request: I, context: CallContext) => Promise<O>,
-): UnaryHandler {
-  return unary(input, output, async (request, context) => {
-    try {
-      return await handler(request, context);
-    } catch (error) {
-      throw toStatus(error);
-    }
-  });
 }
 
 async function create(

@@ -39,6 +39,16 @@ export interface DeletedTask {
   readonly exit: Exit;
 }
 
+/** A VM that no container stands for: containerd's Sandbox API has it. */
+export interface OwnSandbox {
+  readonly pid: number;
+  readonly startedAt: Date;
+  /** Whether the VM is there, and not about to go. */
+  readonly isRunning: boolean;
+  /** How the VM ended. */
+  readonly ended: Promise<Exit>;
+}
+
 export interface TasksOptions {
   readonly namespace: string;
   readonly factory: SandboxFactory;
@@ -60,6 +70,7 @@ export class Tasks {
   readonly #deleting = new Map<string, Promise<DeletedTask>>();
   #pod: Pod | undefined;
   #lastDeleted: DeletedTask | undefined;
+  #ownSandbox: OwnSandbox | undefined;
 
   constructor(options: TasksOptions) {
     this.#options = options;
@@ -67,7 +78,7 @@ export class Tasks {
 
   /** Whether the shim has anything to serve. */
   get isEmpty(): boolean {
-    return this.#containers.size === 0 && this.#creating.size === 0;
+    return this.#containers.size === 0 && this.#creating.size === 0 && this.#ownSandbox === undefined;
   }
 
   get containers(): readonly Container[] {
@@ -82,6 +93,11 @@ export class Tasks {
   /** What the VM is; undefined when it is not there, or about to go. */
   get description(): SandboxDescription | undefined {
     return this.#pod?.isStopping === false ? this.#pod.sandbox.describe() : undefined;
+  }
+
+  /** What {@link startSandbox} has brought up. */
+  get ownSandbox(): OwnSandbox | undefined {
+    return this.#ownSandbox;
   }
 
   /** The container that the VM was brought up for, once it is deleted. */
@@ -115,6 +131,34 @@ export class Tasks {
       return pod.vmmPid;
     } finally {
       this.#creating.delete(task.id);
+    }
+  }
+
+  /**
+   * Brings up a VM for the containers of a pod that come later. The shim stays until it is told to go.
+   *
+   * @param abandoned as in {@link create}
+   *
+   * @throws ShimError FAILED_PRECONDITION, or what made it fail; nothing is left of it then
+   */
+  async startSandbox(
+    spec: Pick<CreateTask, "id" | "bundle" | "runtimeOptions">,
+    abandoned: AbortSignal,
+  ): Promise<OwnSandbox> {
+    this.#creating.add(spec.id);
+    try {
+      const pod = await this.#startPod(spec, abandoned);
+      this.#ownSandbox = {
+        pid: pod.vmmPid,
+        startedAt: new Date(),
+        get isRunning() {
+          return !pod.isStopping;
+        },
+        ended: pod.ended,
+      };
+      return this.#ownSandbox;
+    } finally {
+      this.#creating.delete(spec.id);
     }
   }
 
@@ -225,7 +269,10 @@ export class Tasks {
     return pod;
   }
 
-  async #startPod(task: CreateTask, abandoned: AbortSignal): Promise<Pod> {
+  async #startPod(
+    task: Pick<CreateTask, "id" | "bundle" | "runtimeOptions">,
+    abandoned: AbortSignal,
+  ): Promise<Pod> {
     const { namespace, factory, logger } = this.#options;
     if (this.#pod !== undefined || this.#creating.size > 1) {
       throw new ShimError(

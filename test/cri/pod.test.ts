@@ -7,6 +7,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { cri } from "../../proto/index.js";
 import { containerdSeries } from "../e2e/machine.js";
 import { Node, type Pod } from "./node.js";
+import { HANDLER, SHIM_HANDLER } from "./settings.js";
 import { ContainerStream } from "./stream.js";
 
 /** Goes on until it is told to end, and then ends at once. */
@@ -16,15 +17,19 @@ const WHOLE = "1.7";
 const MIB = 2 ** 20;
 const { CONTAINER } = cri.NamespaceMode;
 
-for (const series of await containerdSeries()) {
-  describe(`a pod under containerd ${series}`, () => {
+const kinds = (await containerdSeries()).map((series) => ({ series, handler: HANDLER }));
+
+for (const { series, handler } of [...kinds, { series: "2.1", handler: SHIM_HANDLER }]) {
+  const hasContainer = handler === HANDLER;
+  describe(`a pod under containerd ${series}${hasContainer ? "" : ", whose sandbox is the shim's"}`, () => {
     const whole = series === WHOLE ? it : it.skip;
     let node: Node;
     let pod: Pod;
 
     before(async () => {
       node = await Node.start(series);
-      pod = await node.runPod("pod");
+      const sysctls = { "kernel.shm_rmid_forced": "1" };
+      pod = await node.runPod("pod", { linux: { sysctls, security_context: { privileged: true } } }, handler);
     });
     after(() => node?.stop());
 
@@ -137,6 +142,43 @@ for (const series of await containerdSeries()) {
       assert.ok(cpu.usage_core_nano_seconds.value > 0);
       assert.ok(memory.working_set_bytes.value > 0);
       await node.client.removeContainer(id);
+    });
+
+    it("has its security context in the guest", async () => {
+      const { RuntimeDefault } = cri.SecurityProfile.ProfileType;
+      const id = await node.run(pod, "confined", SERVE, {
+        linux: {
+          security_context: {
+            run_as_user: { value: 1234 },
+            run_as_group: { value: 2345 },
+            supplemental_groups: [3456],
+            readonly_rootfs: true,
+            no_new_privs: true,
+            capabilities: { drop_capabilities: ["ALL"], add_capabilities: ["NET_BIND_SERVICE"] },
+            seccomp: { profile_type: RuntimeDefault },
+          },
+        },
+      });
+      const status = await node.output(id, "cat /proc/1/status /proc/self/status");
+      for (const line of [
+        /^Uid:\t1234\t/m,
+        /^Gid:\t2345\t/m,
+        /^Groups:\t(2345 )?3456 ?$/m,
+        /^NoNewPrivs:\t1$/m,
+        /^Seccomp:\t2$/m,
+        /^CapBnd:\t0000000000000400$/m,
+      ])
+        assert.match(status, line);
+      assert.equal(await node.output(id, "cat /proc/sys/kernel/shm_rmid_forced"), "1\n");
+      await node.output(id, "! (echo x > /x) 2>/dev/null");
+
+      const privileged = await node.run(pod, "privileged", SERVE, {
+        linux: { security_context: { privileged: true } },
+      });
+      const all = await node.output(privileged, "cat /proc/self/status");
+      assert.match(all, /^CapBnd:\t000001ffffffffff$/m);
+      assert.match(all, /^Seccomp:\t0$/m);
+      for (const each of [id, privileged]) await node.client.removeContainer(each);
     });
 
     it("is stopped and removed, also twice, and its containers after it", async () => {

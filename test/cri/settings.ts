@@ -45,7 +45,10 @@ ${common(settings)}`;
 function forSecond(settings: CriSettings): string {
   const { sandboxImage, configPath } = settings;
   const plugin = "io.containerd.cri.v1.runtime";
-  const shimTables = runtimeTables(3, { handler: SHIM_HANDLER, configPath });
+  // containerd 2.1.9 takes the options of a runtime with this sandboxer for runc's and fails: the configuration is the environment's.
+  const [shimTable = ""] = runtimeTables(3, { handler: SHIM_HANDLER, configPath }).split(
+    /^ *\[.*\.options\]$/m,
+  );
   return `
 [plugins."io.containerd.cri.v1.images".pinned_images]
 sandbox = ${text(sandboxImage)}
@@ -56,7 +59,7 @@ ${SCORES}
 [plugins."${plugin}".cni]
 bin_dirs = [${text(settings.cniPlugins)}]
 ${common(settings)}
-${shimTables.replace(/^ {2}runtime_type/m, '  sandboxer = "shim"\n$&')}`;
+${shimTable.replace(/^ {2}runtime_type/m, '  sandboxer = "shim"\n$&')}`;
 }
 
 /** For exec, attach and port-forward: any port, of this machine alone. */

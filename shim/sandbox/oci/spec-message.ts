@@ -41,6 +41,11 @@ export function joinsPidNamespace(config: unknown): boolean {
     .some((namespace) => namespace.text("type") === "pid" && namespace.text("path") !== "");
 }
 
+/** The kernel parameters that config.json sets, by name. @throws ShimError INVALID_ARGUMENT */
+export function sysctlsOf(config: unknown): Record<string, string> {
+  return JsonReader.of(config, "config.json").object("linux").textByName("sysctl");
+}
+
 /**
  * An OCI process as a message of the agent's protocol.
  *
