@@ -15,6 +15,8 @@ const SERVE = "trap 'exit 0' TERM; while :; do sleep 0.1; done";
 /** All of the suite runs with this one, the gist of it with the others. */
 const WHOLE = "1.7";
 const MIB = 2 ** 20;
+/** capabilities(7), as a bit. */
+const CAP_SYS_ADMIN = 1n << 21n;
 const { CONTAINER } = cri.NamespaceMode;
 
 const kinds = (await containerdSeries()).map((series) => ({ series, handler: HANDLER }));
@@ -63,11 +65,8 @@ for (const { series, handler } of [...kinds, { series: "2.1", handler: SHIM_HAND
 
       const init = "busybox tr '\\0' ' ' < /proc/1/cmdline";
       assert.match(await node.output(alone, init), /trap/);
-      assert.match(
-        await node.output(together, init),
-        /sleep 1000000000/,
-        "the sandbox's, which outlives all",
-      );
+      // What stands for the pod outlives all containers; without it the first container is in its place.
+      assert.match(await node.output(together, init), hasContainer ? /sleep 1000000000/ : /trap/);
       const started = await node.run(pod, "started", SERVE);
       assert.match(await node.output(together, "ps"), /trap(.|\n)*trap/);
       for (const id of [alone, together, ended, started]) await node.client.removeContainer(id);
@@ -176,7 +175,9 @@ for (const { series, handler } of [...kinds, { series: "2.1", handler: SHIM_HAND
         linux: { security_context: { privileged: true } },
       });
       const all = await node.output(privileged, "cat /proc/self/status");
-      assert.match(all, /^CapBnd:\t000001ffffffffff$/m);
+      // All that containerd has to give: it depends on the machine.
+      const bounding = BigInt(`0x${/^CapBnd:\t(\w+)$/m.exec(all)?.[1]}`);
+      assert.ok((bounding & CAP_SYS_ADMIN) !== 0n, all);
       assert.match(all, /^Seccomp:\t0$/m);
       for (const each of [id, privileged]) await node.client.removeContainer(each);
     });
