@@ -64,6 +64,12 @@ export class AgentClient {
     return this.#call("CreateSandbox", agent.CreateSandboxRequest, agent.Empty, request);
   }
 
+  /** Sets the guest's clock. @param timeMs since 1970, as of Date.now() */
+  setClock(timeMs: number): Promise<unknown> {
+    const request = { Sec: Math.floor(timeMs / 1000), Usec: (timeMs % 1000) * 1000 };
+    return this.#call("SetGuestDateTime", agent.SetGuestDateTimeRequest, agent.Empty, request);
+  }
+
   destroySandbox(): Promise<unknown> {
     const options = { timeoutMs: timeLimitMs("agentEndSeconds") };
     return this.#call("DestroySandbox", agent.DestroySandboxRequest, agent.Empty, {}, options);

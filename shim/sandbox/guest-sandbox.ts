@@ -11,11 +11,15 @@ export interface GuestSandbox {
   readonly dax: boolean;
 }
 
-/** Has the agent mount both shares, and a memory file system for /dev/shm of all containers. */
+/**
+ * Has the agent mount both shares, and a memory file system for /dev/shm of all containers. The guest's clock, which began at a full second
+ * of the machine's, is set: times of files come from both clocks, and must not run backwards between them.
+ */
 export async function createGuestSandbox(
   agent: AgentClient,
   { id, hostname, sharedMemoryBytes, dax }: GuestSandbox,
 ): Promise<void> {
+  await agent.setClock(Date.now());
   await agent.createSandbox({
     sandbox_id: id,
     hostname,

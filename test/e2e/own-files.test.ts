@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
@@ -56,6 +56,12 @@ describe("what a container writes to its own root file system", () => {
     const { requests } = await daemonDevice(machine.name("writer"), "kataOwn");
     const writes = requests["FUSE_WRITE"] ?? 0;
     assert.ok(writes < LINES / 5, `${writes} requests for ${LINES} lines`);
+  });
+
+  it("carries times that are not behind the host's", async () => {
+    const beforeMs = Date.now();
+    await inContainer("echo now > /now");
+    assert.ok(statSync(join(await upperDirectory(), "now")).mtimeMs >= beforeMs);
   });
 
   it("is on one device with the layers below it", async () => {
