@@ -3,7 +3,6 @@ import { readFile, writeFile } from "node:fs/promises";
 import { release } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
 import { cri } from "../../proto/index.js";
 import { containerdSeries } from "../e2e/machine.js";
 import { Node, type Pod } from "./node.js";
@@ -110,13 +109,12 @@ for (const { series, handler } of [...kinds, { series: "2.1", handler: SHIM_HAND
         await node.client.exec({
           ...request,
           tty: true,
-          cmd: ["/bin/sh", "-c", "read x; busybox stty size"],
+          cmd: ["/bin/sh", "-c", "while :; do busybox stty size; sleep 0.2; done"],
         }),
       );
       terminal.resize(123, 45);
-      await delay(500);
-      terminal.write("\n");
-      assert.match((await terminal.ended()).stdout, /45 123/);
+      await terminal.untilOutput(/45 123/);
+      terminal.close();
 
       const attached = await ContainerStream.open(await node.client.attach(request));
       attached.write("attached\n");

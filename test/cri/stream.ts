@@ -4,6 +4,9 @@ import { WebSocket } from "ws";
 /** Channels of Kubernetes' remote command protocol, v4.channel.k8s.io: the first byte of each message. */
 const Channel = { stdin: 0, stdout: 1, stderr: 2, status: 3, resize: 4 } as const;
 
+/** How long something may take that a process in a container is to do, on a busy machine. */
+const LIMIT_MS = 60_000;
+
 /** How a command ended whose streams were one connection. */
 export interface StreamOutcome {
   readonly stdout: string;
@@ -42,15 +45,17 @@ export class ContainerStream {
     this.socket.send(Buffer.concat([Buffer.of(Channel.resize), Buffer.from(size)]));
   }
 
-  /** Waits until standard output has something that matches. */
+  /** Waits until standard output has something that matches. @throws AbortError when nothing of the kind comes */
   async untilOutput(pattern: RegExp): Promise<string> {
-    while (!pattern.test(this.#text(Channel.stdout))) await once(this.socket, "progress");
+    const signal = AbortSignal.timeout(LIMIT_MS);
+    while (!pattern.test(this.#text(Channel.stdout))) await once(this.socket, "progress", { signal });
     return this.#text(Channel.stdout);
   }
 
   /** Waits for the end of the process. */
   async ended(): Promise<StreamOutcome> {
-    if (this.socket.readyState !== WebSocket.CLOSED) await once(this.socket, "close");
+    const signal = AbortSignal.timeout(LIMIT_MS);
+    if (this.socket.readyState !== WebSocket.CLOSED) await once(this.socket, "close", { signal });
     return {
       stdout: this.#text(Channel.stdout),
       stderr: this.#text(Channel.stderr),
