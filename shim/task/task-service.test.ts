@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { connect, createServer as createNetServer, type Server } from "node:net";
+import { execFileSync } from "node:child_process";
+import { constants, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
+import { connect, createServer as createNetServer, type Server, Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
@@ -170,8 +170,8 @@ test("exec with stdio: output, input and its end, window size, exit", async () =
     execFileSync("mkfifo", [path]);
     return path;
   });
-  const reader = spawn("cat", [stdout], { stdio: ["ignore", "pipe", "ignore"] });
-  const printed = reader.stdout.toArray();
+  // As containerd does, before anybody can write: what is written stays until it is read.
+  const reader = openSync(stdout, constants.O_RDONLY | constants.O_NONBLOCK);
   const spec = {
     type_url: "types.containerd.io/opencontainers/runtime-spec/1/Process",
     value: Buffer.from('{"args":["sh"]}'),
@@ -179,6 +179,7 @@ test("exec with stdio: output, input and its end, window size, exit", async () =
   const exec = { id: "c", exec_id: "e", stdin, stdout, stderr: "", terminal: true, spec };
   await call("Exec", ExecProcessRequest, Empty, exec);
   await start("c", "e");
+  const printed = new Socket({ fd: reader, readable: true, writable: false }).toArray();
   const shown = await state("c", "e");
   assert.deepEqual([shown.stdin, shown.stdout, shown.terminal, shown.exec_id], [stdin, stdout, true, "e"]);
 
