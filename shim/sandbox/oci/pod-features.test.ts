@@ -8,15 +8,20 @@ interface Parts {
   readonly without?: string;
   readonly devices?: readonly object[];
   readonly type?: string;
+  readonly rules?: readonly object[];
 }
 
-function config({ without = "", devices = [], type = "sandbox" }: Parts) {
+function config({ without = "", devices = [], type = "sandbox", rules = [] }: Parts) {
   return {
     annotations: {
       ...(type !== "" && { "io.kubernetes.cri.container-type": type }),
       "io.kubernetes.cri.sandbox-id": "pod",
     },
-    linux: { namespaces: TYPES.filter((each) => each !== without).map((each) => ({ type: each })), devices },
+    linux: {
+      namespaces: TYPES.filter((each) => each !== without).map((each) => ({ type: each })),
+      devices,
+      resources: { devices: rules },
+    },
   };
 }
 
@@ -47,4 +52,20 @@ test("devices of the host are refused, unless the guest has the same of itself",
     assert.throws(() => requirePodFeatures(config({ devices: [...own, foreign], type: "container" })), {
       message: `device ${foreign.path} is not supported by kata-fs: devices of the host are not passed to a virtual machine`,
     });
+});
+
+test("a privileged container, which is given all devices of the host, has those of its guest", () => {
+  const devices = [{ path: "/dev/kvm", type: "c", major: 10, minor: 232 }];
+  const allowed = { allow: true, access: "rwm" };
+  for (const rule of [allowed, { ...allowed, type: "a" }])
+    assert.doesNotThrow(() => requirePodFeatures(config({ devices, rules: [rule], type: "container" })));
+  for (const rule of [
+    { ...allowed, allow: false },
+    { ...allowed, type: "c", major: 10, minor: 232 },
+    { ...allowed, access: "rw" },
+  ])
+    assert.throws(
+      () => requirePodFeatures(config({ devices, rules: [rule], type: "container" })),
+      /\/dev\/kvm/,
+    );
 });

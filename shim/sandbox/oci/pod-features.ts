@@ -28,11 +28,27 @@ export function requirePodFeatures(config: unknown): void {
     if (types.has(type)) continue;
     throw refused(`${field}: true`, `a pod has the ${type} namespace of its virtual machine`);
   }
+  // A privileged container is privileged in its guest: it finds the devices of that.
+  if (isEveryDeviceAllowed(linux)) return;
   for (const device of linux.objects("devices")) {
     const isOfTheGuest = OF_EVERY_KERNEL.has(`${device.number("major")}:${device.number("minor")}`);
     if (device.text("type") === "c" && isOfTheGuest) continue;
     throw refused(`device ${device.text("path")}`, "devices of the host are not passed to a virtual machine");
   }
+}
+
+/** What containerd writes for a privileged container, with every device of the host: nobody has asked for one of them. */
+function isEveryDeviceAllowed(linux: JsonReader): boolean {
+  return linux
+    .object("resources")
+    .objects("devices")
+    .some(
+      (rule) =>
+        rule.flag("allow") &&
+        ["", "a"].includes(rule.text("type")) &&
+        !rule.has("major") &&
+        rule.text("access") === "rwm",
+    );
 }
 
 function refused(field: string, reason: string): ShimError {
