@@ -17,8 +17,7 @@ describe("agent", { skip: missing() }, () => {
   });
   after(() => machine.stop());
 
-  const names = { next: 0 };
-  const newId = () => `c${++names.next}`;
+  const newId = () => machine.newId();
 
   function process(script: string, changes: agent.Process.$Properties = {}): agent.Process.$Properties {
     return { Args: ["/bin/busybox", "sh", "-c", script], Env: ["PATH=/bin"], Cwd: "/", User: {}, ...changes };
@@ -149,6 +148,38 @@ describe("agent", { skip: missing() }, () => {
     assert.equal(await output("ReadStdout", id), "hello\r\n40 100\r\ngot hello\r\n");
     assert.equal(await output("ReadStderr", id), "");
     assert.equal(await wait(id), 0);
+    await remove(id);
+  });
+
+  test("loses nothing of a terminal whose process has gone", async () => {
+    const id = newId();
+    await create(id, process("sleep 100"));
+    await start(id);
+    const numbers = Array.from({ length: 20_000 }, (_, index) => `${index + 1}\r\n`).join("");
+    for (const round of [1, 2, 3]) {
+      const execId = `seq-${round}`;
+      await exec(id, execId, process("seq 1 20000", { Terminal: true }));
+      assert.equal(await wait(id, execId), 0);
+      const text = await output("ReadStdout", id, execId);
+      assert.equal(text.length, numbers.length);
+      assert.equal(text === numbers, true);
+    }
+    await remove(id);
+  });
+
+  test("goes on when a terminal takes no more input", async () => {
+    const id = newId();
+    await create(id, process("stty raw; exec sleep 100", { Terminal: true }));
+    await start(id);
+    const stats = () =>
+      machine.call("StatsContainer", agent.StatsContainerRequest, agent.StatsContainerResponse, {
+        container_id: id,
+      });
+    const pasted = write(id, "x".repeat(400_000));
+    const first = await Promise.race([pasted, stats().then(() => "an answer to another call")]);
+    assert.equal(first, "an answer to another call");
+    await signal(id, "", 9);
+    await assert.rejects(pasted, rejectsWith("FAILED_PRECONDITION", /stdin is closed/));
     await remove(id);
   });
 

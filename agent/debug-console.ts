@@ -1,9 +1,9 @@
 import { closeSync } from "node:fs";
 import type { Duplex } from "node:stream";
-import { ReadStream } from "node:tty";
 import { log } from "./log.js";
 import { openPseudoTerminal } from "./sys/pseudo-terminal.js";
 import { spawn } from "./sys/spawn.js";
+import { openTerminal } from "./sys/terminal.js";
 
 /** Makes the shell the first of a session whose terminal its standard input is. */
 const SET_SESSION = ["/usr/bin/setsid", "-c"] as const;
@@ -41,15 +41,18 @@ function startShell(): number {
 }
 
 function joinTerminal(connection: Duplex, master: number): void {
-  // Its name notwithstanding it is both sides of the terminal, as every net.Socket is.
-  const options = { readable: true, writable: true };
-  const terminal = new ReadStream(master, options);
-  connection.pipe(terminal, { end: false });
-  terminal.pipe(connection, { end: false });
-  // EIO is how a terminal ends when its last process is gone.
-  terminal.on("error", () => terminal.destroy());
-  terminal.on("close", () => connection.end());
+  const { input, output } = openTerminal(master);
+  connection.pipe(input, { end: false });
+  output.pipe(connection);
+  // Input for a shell that has gone; the end of the output tells.
+  input.on("error", () => {});
+  output.on("error", (error) => connection.destroy(error));
   // A terminal that is closed hangs up: the kernel sends SIGHUP to the session.
-  connection.on("end", () => terminal.destroy());
-  connection.on("close", () => terminal.destroy());
+  const hangUp = () => {
+    input.destroy();
+    output.destroy();
+    connection.end();
+  };
+  connection.on("end", hangUp);
+  connection.on("close", hangUp);
 }

@@ -3,6 +3,7 @@ import { createServer } from "node:net";
 import type { Duplex } from "node:stream";
 import { listenVsock } from "../lib/sys/vsock-socket.js";
 import type { ServerAddress } from "./config.js";
+import { agentPoller } from "./sys/poller.js";
 
 /** Accepts connections at `address` for as long as the agent lives. Throws when it cannot. */
 export function listen(address: ServerAddress, onConnection: (connection: Duplex) => void): void {
@@ -12,7 +13,7 @@ export function listen(address: ServerAddress, onConnection: (connection: Duplex
       createServer({ allowHalfOpen: true }, onConnection).listen(address.path);
       break;
     case "vsock":
-      listenVsock(address.cid, address.port, onConnection);
+      listenVsock(address.cid, address.port, agentPoller(), onConnection);
       break;
   }
 }

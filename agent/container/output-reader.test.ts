@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
+import { closeSync, writeSync } from "node:fs";
+import { Socket } from "node:net";
 import { PassThrough } from "node:stream";
 import { describe, test } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
+import { openPipe } from "../sys/pipe.js";
 import { OutputReader } from "./output-reader.js";
 
 describe("OutputReader", () => {
@@ -50,6 +54,19 @@ describe("OutputReader", () => {
     const pending = reader.read(10);
     reader.limitPatience(20);
     assert.equal((await pending).length, 0);
+  });
+
+  test("does not take a stall of the machine for silence", async () => {
+    const { readEnd: reading, writeEnd: writing } = openPipe();
+    const reader = new OutputReader(new Socket({ fd: reading, readable: true, writable: false }));
+    reader.limitPatience(50);
+    const pending = reader.read(10);
+    await turn();
+    writeSync(writing, "late");
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+    assert.equal((await pending).toString(), "late");
+    reader.close();
+    closeSync(writing);
   });
 
   test("gives each byte to one of two readers", async () => {

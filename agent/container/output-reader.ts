@@ -1,5 +1,11 @@
 import type { Readable } from "node:stream";
 
+/**
+ * Patience is counted in slices: between two of them the event loop looks for output. A single timer would be due at once after a
+ * stall of the whole machine, before anybody has looked.
+ */
+const PATIENCE_SLICES = 10;
+
 /** What reads answer at the end of the output. */
 const END = Buffer.alloc(0);
 
@@ -25,7 +31,7 @@ export class OutputReader {
     stream.on("readable", wake);
     stream.on("end", end);
     stream.on("close", end);
-    // EIO is how a terminal ends when its last process is gone. Other errors end the output as well.
+    // An error ends the output as well.
     stream.on("error", end);
   }
 
@@ -80,7 +86,12 @@ export class OutputReader {
       };
       const wakeup = () => done(true);
       this.#wakeups.add(wakeup);
-      if (patienceMs !== undefined) timer = setTimeout(() => done(false), patienceMs);
+      if (patienceMs === undefined) return;
+      const waitOn = (slices: number) => {
+        if (slices === 0) done(false);
+        else timer = setTimeout(waitOn, patienceMs / PATIENCE_SLICES, slices - 1);
+      };
+      waitOn(PATIENCE_SLICES);
     });
   }
 }

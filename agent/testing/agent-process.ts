@@ -1,11 +1,21 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { removeCgroup } from "../../lib/cgroup/cgroup.js";
 import { callUnary, createClient, type TtrpcClient } from "../../lib/ttrpc/index.js";
 
 const GUEST_ROOT = join(process.env["KATA_FS_DIR"] ?? "/opt/kata-fs", "guest/root");
@@ -31,6 +41,8 @@ export function missing(): string | false {
 
 /** The agent in namespaces of its own, answering on a UNIX socket. */
 export class AgentProcess {
+  #containers = 0;
+
   private constructor(
     /** A directory that the agent sees as well, removed at the end. */
     readonly directory: string,
@@ -84,6 +96,11 @@ export class AgentProcess {
     return join(this.directory, "rootfs");
   }
 
+  /** An id for a container that no other agent on this machine uses: they share a hierarchy of cgroups. */
+  newId(): string {
+    return `${basename(this.directory)}-${++this.#containers}`;
+  }
+
   /** Calls a method of grpc.AgentService. */
   call<I, O>(
     method: string,
@@ -103,7 +120,21 @@ export class AgentProcess {
       await exited;
     }
     rmSync(this.directory, { recursive: true, force: true });
+    for (const directory of cgroupsNamed(basename(this.directory)))
+      await removeCgroup(directory, END_LIMIT_MS);
   }
+}
+
+const END_LIMIT_MS = 5_000;
+
+/** Of containers that a test that failed did not remove. */
+function cgroupsNamed(prefix: string): string[] {
+  const mounts = readFileSync("/proc/self/mounts", "utf8").matchAll(/^\S+ (\S+) cgroup2 /gm);
+  return [...mounts].flatMap(([, mountPoint = ""]) =>
+    readdirSync(mountPoint)
+      .filter((name) => name.startsWith(prefix))
+      .map((name) => join(mountPoint, name)),
+  );
 }
 
 function withGuestLoader(program: string): string {

@@ -15,7 +15,10 @@ const shutdown = bindLazily<(fd: number, how: number) => number>("int shutdown(i
 const SHUT_WR = 1;
 const READ_BYTES = 64 * 1024;
 
-/** A stream over a connected, non-blocking socket of a family that Node does not know. It owns the descriptor. */
+/**
+ * A stream over a non-blocking descriptor that Node has no good stream for: a connected socket of a family that it does not know, the
+ * master side of a pseudo-terminal. It owns the descriptor.
+ */
 export class FdStream extends Duplex {
   readonly #watch: Watch;
   readonly #buffer = Buffer.alloc(READ_BYTES);
@@ -27,10 +30,11 @@ export class FdStream extends Duplex {
   constructor(
     private readonly fd: number,
     poller: Poller,
+    readableHighWaterMark?: number,
   ) {
-    super({ allowHalfOpen: true });
-    this.#watch = poller.watch(fd, ({ readable, writable }) => {
-      if (writable) this.#flush();
+    super({ allowHalfOpen: true, ...(readableHighWaterMark !== undefined && { readableHighWaterMark }) });
+    this.#watch = poller.watch(fd, ({ readable, writable, hungUp }) => {
+      if (writable) this.#flush(hungUp);
       if (readable && this.#isOpen) this.#receive();
     });
     this.#watch.set(false, false);
@@ -77,11 +81,12 @@ export class FdStream extends Duplex {
     if (errno === Errno.EAGAIN || errno === Errno.EINTR) return;
     this.#wantsInput = false;
     this.#update();
-    if (errno === 0) this.push(null);
+    // EIO is how a pseudo-terminal says that its other side has gone, after the last of the output.
+    if (errno === 0 || errno === Errno.EIO) this.push(null);
     else this.destroy(SysError.fromErrno(errno, "read"));
   }
 
-  #flush(): void {
+  #flush(hungUp = false): void {
     const unwritten = this.#unwritten;
     if (unwritten === undefined || !this.#isOpen) return;
     while (unwritten.bytes.length > 0) {
@@ -92,7 +97,8 @@ export class FdStream extends Duplex {
       }
       const errno = lastErrno();
       if (errno === Errno.EINTR) continue;
-      if (errno === Errno.EAGAIN) {
+      // A pseudo-terminal that is full says so even when nobody is left to make room.
+      if (errno === Errno.EAGAIN && !hungUp) {
         this.#update();
         return;
       }

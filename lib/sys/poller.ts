@@ -26,6 +26,8 @@ const FOR_EVER = -1;
 export interface Readiness {
   readonly readable: boolean;
   readonly writable: boolean;
+  /** The other side has gone, in both directions. */
+  readonly hungUp: boolean;
 }
 
 export interface Watch {
@@ -132,6 +134,7 @@ export class Poller {
     watched.onReady({
       readable: (events & (EPOLLIN | EPOLLERR | EPOLLHUP | EPOLLRDHUP)) !== 0,
       writable: (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) !== 0,
+      hungUp: (events & EPOLLHUP) !== 0,
     });
   }
 }

@@ -3,7 +3,7 @@ import { Errno, SysError } from "./errno.js";
 import { FdStream } from "./fd-stream.js";
 import { close } from "./file.js";
 import { addressOf, bindLazily, check, lastErrno } from "./libc.js";
-import { Poller } from "./poller.js";
+import type { Poller } from "./poller.js";
 
 const socket = bindLazily<(domain: number, type: number, protocol: number) => number>(
   "int socket(int domain, int type, int protocol)",
@@ -28,10 +28,15 @@ const SOCKADDR_VM_BYTES = 16;
 export const VMADDR_CID_ANY = 0xffff_ffff;
 
 /**
- * Listens on a vsock port for as long as the process lives, which this keeps alive.
+ * Listens on a vsock port for as long as `poller` is open, which sees to the connections as well.
  * @throws SysError
  */
-export function listenVsock(cid: number, port: number, onConnection: (connection: Duplex) => void): void {
+export function listenVsock(
+  cid: number,
+  port: number,
+  poller: Poller,
+  onConnection: (connection: Duplex) => void,
+): void {
   const fd = check(socket(AF_VSOCK, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket", "AF_VSOCK");
   const address = Buffer.alloc(SOCKADDR_VM_BYTES);
   address.writeUInt16LE(AF_VSOCK, 0);
@@ -42,7 +47,6 @@ export function listenVsock(cid: number, port: number, onConnection: (connection
     close(fd);
     throw error;
   }
-  const poller = new Poller();
   poller.watch(fd, () => {
     for (;;) {
       const connection = accept4(fd, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC);
