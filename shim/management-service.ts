@@ -1,7 +1,7 @@
-import { type Codec, type ServiceTable, type UnaryHandler, unary } from "../lib/ttrpc/index.js";
+import type { ServiceTable } from "../lib/ttrpc/index.js";
 import { management } from "../proto/index.js";
-import { toStatus } from "./error.js";
 import type { LogHistory } from "./log/logger.js";
+import { method } from "./task/method.js";
 import type { Tasks } from "./task/tasks.js";
 
 /** The name of the service in ttrpc's requests. */
@@ -11,14 +11,14 @@ export const MANAGEMENT_SERVICE = "katafs.Management";
 export function managementService(tasks: Tasks, history: LogHistory, version: string): ServiceTable {
   return {
     [MANAGEMENT_SERVICE]: {
-      Describe: method(management.Description, async () => describe(tasks, version)),
-      Console: method(management.Text, async () => ({ text: tasks.sandbox.console })),
-      Log: unary(management.LogRequest, management.LogResponse, async ({ since }) => ({
+      Describe: method(management.Empty, management.Description, async () => describe(tasks, version)),
+      Console: method(management.Empty, management.Text, async () => ({ text: tasks.vm.sandbox.console })),
+      Log: method(management.LogRequest, management.LogResponse, async ({ since }) => ({
         text: history.since(since),
         end: history.end,
       })),
-      Metrics: method(management.MetricsResponse, async () => {
-        const { sandbox } = tasks;
+      Metrics: method(management.Empty, management.MetricsResponse, async () => {
+        const { sandbox } = tasks.vm;
         const [guest, daemon] = await Promise.all([sandbox.guestMetrics(), sandbox.daemonMetrics()]);
         return { guest, daemon: JSON.stringify(daemon) };
       }),
@@ -32,7 +32,7 @@ function describe(tasks: Tasks, version: string): management.Description.$Proper
     status: container.condition,
     processes: container.processes().length,
   }));
-  const { description } = tasks;
+  const { description } = tasks.vm;
   if (description === undefined) return { version, containers };
   const { accelerator, qemuVersion, qemuPid, daemonPid, cpus, memoryMiB, dax } = description;
   const vm = {
@@ -40,14 +40,4 @@ function describe(tasks: Tasks, version: string): management.Description.$Proper
     ...{ daemon_pid: daemonPid, memory_mib: memoryMiB },
   };
   return { version, vm, containers };
-}
-
-function method<Properties>(response: Codec<Properties>, handler: () => Promise<Properties>): UnaryHandler {
-  return unary(management.Empty, response, async () => {
-    try {
-      return await handler();
-    } catch (error) {
-      throw toStatus(error);
-    }
-  });
 }

@@ -64,7 +64,7 @@ export async function serve(
   }
 
   const shutdown = async () => {
-    const isClean = await tasks.stop();
+    const isClean = await tasks.vm.stop();
     listener.close();
     if (isClean) await leaveAnswer(bundle, tasks);
     lifetime.end("Shutdown");
@@ -75,7 +75,7 @@ export async function serve(
   const server = createServer({
     services: {
       ...taskServices(tasks, new Controls(tasks, events), { version: VERSION, shutdown: shutdownIfEmpty }),
-      ...sandboxService(tasks, { bundle, startOptions: () => readFile("/dev/stdin"), shutdown }),
+      ...sandboxService(tasks.vm, { bundle, startOptions: () => readFile("/dev/stdin"), shutdown }),
       ...managementService(tasks, logger.history, VERSION),
     },
     onError: (error, { service, method }) =>
@@ -88,7 +88,7 @@ export async function serve(
   logger.info("shim started", { pid: process.pid, sinceStartMs: Math.round(performance.now()) });
 
   const reason = await lifetime.ended;
-  await tasks.stop();
+  await tasks.vm.stop();
   listener.close();
   await events.flush(timeLimitMs("shutdownSeconds"));
   await lifetime.connectionsClosed(timeLimitMs("shutdownSeconds"));
@@ -99,7 +99,8 @@ export async function serve(
 
 /** For the `delete` that containerd runs for what brought the VM up: a container, or the pod itself. */
 async function leaveAnswer(bundle: string, tasks: Tasks): Promise<void> {
-  const { lastDeleted, ownSandbox } = tasks;
+  const { lastDeleted } = tasks;
+  const { ownSandbox } = tasks.vm;
   if (lastDeleted !== undefined) leaveDeleteResponse(bundle, lastDeleted);
   else if (ownSandbox !== undefined)
     leaveDeleteResponse(bundle, { pid: ownSandbox.pid, exit: await ownSandbox.ended });

@@ -29,7 +29,7 @@ beforeEach(() => {
     logger: SILENT,
     onContainerGone() {},
   });
-  const services = sandboxService(tasks, {
+  const services = sandboxService(tasks.vm, {
     bundle,
     startOptions: async () => new Uint8Array(0),
     shutdown: async () => void shutdowns++,

@@ -5,7 +5,7 @@ import { writeFileAtomically } from "../address.js";
 import { ShimError, StatusCode } from "../error.js";
 import { method } from "../task/method.js";
 import { runtimeOptionsOf } from "../task/runtime-options.js";
-import type { Tasks } from "../task/tasks.js";
+import type { OwnSandbox, ShimVm } from "../task/shim-vm.js";
 import { timestampOf } from "../timestamp.js";
 import { sandboxConfigOf } from "./sandbox-config.js";
 
@@ -27,7 +27,7 @@ export interface SandboxServiceOptions {
  * containerd's Sandbox API: with `sandboxer = "shim"` containerd 2 asks the shim for a pod's sandbox, and no container stands for it. The
  * containers come by the task API.
  */
-export function sandboxService(tasks: Tasks, options: SandboxServiceOptions): ServiceTable {
+export function sandboxService(vm: ShimVm, options: SandboxServiceOptions): ServiceTable {
   const { bundle } = options;
   const { CreateSandboxRequest, SandboxRequest, Empty } = containerd;
   const methods: Readonly<Record<string, UnaryHandler>> = {
@@ -40,30 +40,30 @@ export function sandboxService(tasks: Tasks, options: SandboxServiceOptions): Se
       containerd.StartSandboxResponse,
       async ({ sandbox_id: id }, { signal }) => {
         const runtimeOptions = runtimeOptionsOf(containerd.Any.decode(await options.startOptions()));
-        const { pid, startedAt } = await tasks.startSandbox({ id, bundle, runtimeOptions }, signal);
+        const { pid, startedAt } = await vm.startOwn({ id, bundle, runtimeOptions }, signal);
         return { pid, created_at: timestampOf(startedAt) };
       },
     ),
     Platform: method(SandboxRequest, containerd.PlatformResponse, async () => ({ platform: PLATFORM })),
     SandboxStatus: method(SandboxRequest, containerd.SandboxStatusResponse, async ({ sandbox_id }) => {
-      const { ownSandbox } = tasks;
+      const { ownSandbox } = vm;
       return {
         sandbox_id,
-        pid: tasks.pid,
+        pid: vm.pid,
         state: ownSandbox?.isRunning ? READY : NOT_READY,
         ...(ownSandbox && { created_at: timestampOf(ownSandbox.startedAt) }),
       };
     }),
     WaitSandbox: method(SandboxRequest, containerd.WaitSandboxResponse, async () => {
-      const { status, exitedAt } = await requireSandbox(tasks).ended;
+      const { status, exitedAt } = await requireSandbox(vm).ended;
       return { exit_status: status, exited_at: timestampOf(exitedAt) };
     }),
     StopSandbox: method(SandboxRequest, Empty, async () => {
-      await tasks.stop();
+      await vm.stop();
       return {};
     }),
     PingSandbox: method(SandboxRequest, Empty, async () => {
-      requireSandbox(tasks);
+      requireSandbox(vm);
       return {};
     }),
     ShutdownSandbox: method(SandboxRequest, Empty, async () => {
@@ -74,8 +74,8 @@ export function sandboxService(tasks: Tasks, options: SandboxServiceOptions): Se
   return { "containerd.runtime.sandbox.v1.Sandbox": methods };
 }
 
-function requireSandbox(tasks: Tasks) {
-  if (tasks.ownSandbox !== undefined) return tasks.ownSandbox;
+function requireSandbox(vm: ShimVm): OwnSandbox {
+  if (vm.ownSandbox !== undefined) return vm.ownSandbox;
   throw new ShimError(StatusCode.NOT_FOUND, "the sandbox is not started: not found");
 }
 

@@ -9,8 +9,10 @@ import type { Sandbox } from "./sandbox-port.js";
 export interface ControlledTasks {
   /** @throws ShimError NOT_FOUND */
   container(id: string): Container;
-  /** @throws ShimError FAILED_PRECONDITION when the VM is not there */
-  readonly sandbox: Sandbox;
+  readonly vm: {
+    /** @throws ShimError FAILED_PRECONDITION when the VM is not there */
+    readonly sandbox: Sandbox;
+  };
 }
 
 /**
@@ -25,7 +27,7 @@ export class Controls {
 
   async pause(id: string): Promise<void> {
     const container = this.#requireCondition(id, "pause", "running");
-    const { sandbox } = this.tasks;
+    const { sandbox } = this.tasks.vm;
     await orLoss(sandbox, sandbox.pauseContainer(id));
     container.isPaused = true;
     this.events.publish({ topic: "/tasks/paused", containerId: id });
@@ -33,7 +35,7 @@ export class Controls {
 
   async resume(id: string): Promise<void> {
     const container = this.#requireCondition(id, "resume", "paused");
-    const { sandbox } = this.tasks;
+    const { sandbox } = this.tasks.vm;
     await orLoss(sandbox, sandbox.resumeContainer(id));
     container.isPaused = false;
     this.events.publish({ topic: "/tasks/resumed", containerId: id });
@@ -42,13 +44,13 @@ export class Controls {
   /** @param resources the OCI resources, as their JSON was parsed */
   async update(id: string, resources: unknown): Promise<void> {
     this.#requireCondition(id, "update", "created", "running", "paused");
-    const { sandbox } = this.tasks;
+    const { sandbox } = this.tasks.vm;
     await orLoss(sandbox, sandbox.updateContainer(id, resources));
   }
 
   async stats(id: string): Promise<agent.StatsContainerResponse> {
     this.#requireCondition(id, "measure", "created", "running", "paused");
-    const { sandbox } = this.tasks;
+    const { sandbox } = this.tasks.vm;
     return await orLoss(sandbox, sandbox.statsContainer(id));
   }
 

@@ -89,7 +89,7 @@ export function taskServices(
     }),
     Pids: method(containerd.PidsRequest, containerd.PidsResponse, async ({ id }) => {
       tasks.container(id);
-      return { processes: [{ pid: tasks.pid }] };
+      return { processes: [{ pid: tasks.vm.pid }] };
     }),
     Pause: method(containerd.PauseRequest, containerd.Empty, async ({ id }) => {
       await controls.pause(id);
@@ -108,7 +108,7 @@ export function taskServices(
     })),
     Connect: method(containerd.ConnectRequest, containerd.ConnectResponse, async () => ({
       shim_pid: process.pid,
-      task_pid: tasks.pid,
+      task_pid: tasks.vm.pid,
       version,
     })),
     Shutdown: method(containerd.ShutdownRequest, containerd.Empty, async () => {
@@ -148,7 +148,7 @@ function state(tasks: Tasks, { id, exec_id }: containerd.StateRequest): containe
     id,
     exec_id,
     bundle: container.bundle,
-    pid: tasks.pid,
+    pid: tasks.vm.pid,
     status: STATUS[status],
     stdin,
     stdout,

@@ -120,7 +120,7 @@ test("a pod: containers join the sandbox's VM and leave it one by one", async ()
   assert.equal(factory.sandbox.calls.at(-1), "stop");
   assert.equal(tasks.isEmpty, true);
   assert.equal(tasks.lastDeleted?.exit.status, 137);
-  assert.equal(await tasks.stop(), true);
+  assert.equal(await tasks.vm.stop(), true);
 });
 
 test("the end of the sandbox container ends the pod's other containers", async () => {
@@ -300,7 +300,7 @@ test("what could not be removed is not claimed to be gone", async () => {
   await tasks.delete("a", "", WAITING);
   assert.deepEqual(gone, []);
   factory.sandbox.failures.set("stop", new Error("QEMU does not end"));
-  assert.equal(await tasks.stop(), false);
+  assert.equal(await tasks.vm.stop(), false);
   assert.match(errors.join(), /QEMU does not end/);
 });
 

@@ -1,27 +1,22 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { RuntimeOptions } from "../../configs/index.js";
 import { readAnnotations } from "../bundle.js";
 import { type ContainerType, containerTypeOf } from "../container-type.js";
 import { messageOf, ShimError, StatusCode } from "../error.js";
 import type { EventPublisher, RootfsMount } from "../events/task-events.js";
-import { type Logger, withFields } from "../log/logger.js";
+import { withFields } from "../log/logger.js";
 import type { StdioConfig } from "../stdio/process-io.js";
 import { timeLimitMs } from "../time-limits.js";
 import { Container } from "./container.js";
 import { execProcess, initProcess } from "./guest-process.js";
 import { orLoss } from "./loss.js";
-import { watchForOom } from "./oom-watch.js";
-import { Pod } from "./pod.js";
+import type { Pod } from "./pod.js";
 import { type Exit, Process, type ProcessListener } from "./process.js";
-import type { Sandbox, SandboxDescription, SandboxFactory } from "./sandbox-port.js";
+import { ShimVm, type ShimVmOptions, type VmSpec } from "./shim-vm.js";
 
 /** What Create asks for. */
-export interface CreateTask {
-  readonly id: string;
-  readonly bundle: string;
+export interface CreateTask extends VmSpec {
   readonly rootfs: readonly RootfsMount[];
   readonly stdio: StdioConfig;
-  readonly runtimeOptions: RuntimeOptions;
 }
 
 /** What Exec asks for. */
@@ -39,21 +34,8 @@ export interface DeletedTask {
   readonly exit: Exit;
 }
 
-/** A VM that no container stands for: containerd's Sandbox API has it. */
-export interface OwnSandbox {
-  readonly pid: number;
-  readonly startedAt: Date;
-  /** Whether the VM is there, and not about to go. */
-  readonly isRunning: boolean;
-  /** How the VM ended. */
-  readonly ended: Promise<Exit>;
-}
-
-export interface TasksOptions {
-  readonly namespace: string;
-  readonly factory: SandboxFactory;
+export interface TasksOptions extends ShimVmOptions {
   readonly events: EventPublisher;
-  readonly logger: Logger;
   /** Called when a pod's container is deleted and nothing of it is left; its VM lives on. */
   readonly onContainerGone: (bundle: string, deleted: DeletedTask) => void;
 }
@@ -68,36 +50,25 @@ export class Tasks {
   /** Ids between the beginning and the end of their Create. */
   readonly #creating = new Set<string>();
   readonly #deleting = new Map<string, Promise<DeletedTask>>();
-  #pod: Pod | undefined;
+  /** The VM that they share. */
+  readonly vm: ShimVm;
   #lastDeleted: DeletedTask | undefined;
-  #ownSandbox: OwnSandbox | undefined;
 
   constructor(options: TasksOptions) {
     this.#options = options;
+    this.vm = new ShimVm(options, {
+      ended: () => this.#loseProcesses(),
+      outOfMemory: (containerId) => this.#reportOom(containerId),
+    });
   }
 
   /** Whether the shim has anything to serve. */
   get isEmpty(): boolean {
-    return this.#containers.size === 0 && this.#creating.size === 0 && this.#ownSandbox === undefined;
+    return this.#containers.size === 0 && this.#creating.size === 0 && !this.vm.isKept;
   }
 
   get containers(): readonly Container[] {
     return [...this.#containers.values()];
-  }
-
-  /** QEMU's process, which stands for every process in the VM; 0 before there is one. */
-  get pid(): number {
-    return this.#pod?.vmmPid ?? 0;
-  }
-
-  /** What the VM is; undefined when it is not there, or about to go. */
-  get description(): SandboxDescription | undefined {
-    return this.#pod?.isStopping === false ? this.#pod.sandbox.describe() : undefined;
-  }
-
-  /** What {@link startSandbox} has brought up. */
-  get ownSandbox(): OwnSandbox | undefined {
-    return this.#ownSandbox;
   }
 
   /** The container that the VM was brought up for, once it is deleted. */
@@ -117,7 +88,7 @@ export class Tasks {
     try {
       const type = containerTypeOf(readAnnotations(task.bundle));
       const pod =
-        type.kind === "pod-container" ? this.#podOf(type.sandboxId) : await this.#startPod(task, abandoned);
+        type.kind === "pod-container" ? this.vm.podOf(type.sandboxId) : await this.vm.start(task, abandoned);
       const container = await this.#createIn(pod, type, task, abandoned);
       this.#containers.set(task.id, container);
       this.#options.events.publish({
@@ -134,38 +105,10 @@ export class Tasks {
     }
   }
 
-  /**
-   * Brings up a VM for the containers of a pod that come later. The shim stays until it is told to go.
-   *
-   * @param abandoned as in {@link create}
-   *
-   * @throws ShimError FAILED_PRECONDITION, or what made it fail; nothing is left of it then
-   */
-  async startSandbox(
-    spec: Pick<CreateTask, "id" | "bundle" | "runtimeOptions">,
-    abandoned: AbortSignal,
-  ): Promise<OwnSandbox> {
-    this.#creating.add(spec.id);
-    try {
-      const pod = await this.#startPod(spec, abandoned);
-      this.#ownSandbox = {
-        pid: pod.vmmPid,
-        startedAt: new Date(),
-        get isRunning() {
-          return !pod.isStopping;
-        },
-        ended: pod.ended,
-      };
-      return this.#ownSandbox;
-    } finally {
-      this.#creating.delete(spec.id);
-    }
-  }
-
   /** Starts a container, or a process that Exec added to it. */
   async start(id: string, execId: string): Promise<number> {
     await this.container(id).process(execId).start();
-    return this.pid;
+    return this.vm.pid;
   }
 
   exec(task: ExecTask): void {
@@ -177,12 +120,12 @@ export class Tasks {
         `container ${task.id} is ${container.condition}, not running`,
       );
     }
-    const { containerId, execId, pid } = { containerId: task.id, execId: task.execId, pid: this.pid };
+    const { containerId, execId, pid } = { containerId: task.id, execId: task.execId, pid: this.vm.pid };
     const { events } = this.#options;
     const process = new Process(
       `process ${execId} of container ${containerId}`,
       task.stdio,
-      execProcess(this.#runningPod().sandbox, containerId, execId, task.process),
+      execProcess(this.vm.sandbox, containerId, execId, task.process),
       {
         started: () => events.publish({ topic: "/tasks/exec-started", containerId, execId, pid }),
         exited: (exit) => events.publish({ topic: "/tasks/exit", containerId, id: execId, pid, exit }),
@@ -219,7 +162,7 @@ export class Tasks {
     if (execId !== "") {
       process.io.close();
       container.removeExec(execId);
-      return { pid: this.pid, exit };
+      return { pid: this.vm.pid, exit };
     }
     // A client that was cut off in its Delete sends another one.
     const deletion = this.#deleting.get(id) ?? this.#deleteContainer(container, exit);
@@ -241,52 +184,6 @@ export class Tasks {
     return container;
   }
 
-  /** @throws ShimError FAILED_PRECONDITION when the VM is not there, or about to go */
-  get sandbox(): Sandbox {
-    return this.#runningPod().sandbox;
-  }
-
-  /** Ends the VM, if there is one. Resolves with whether nothing is left of it. */
-  async stop(): Promise<boolean> {
-    return (await this.#pod?.stop()) ?? true;
-  }
-
-  #runningPod(): Pod {
-    if (this.#pod === undefined || this.#pod.isStopping) {
-      throw new ShimError(StatusCode.FAILED_PRECONDITION, "the sandbox is not running");
-    }
-    return this.#pod;
-  }
-
-  #podOf(sandboxId: string): Pod {
-    const pod = this.#runningPod();
-    if (pod.id !== sandboxId) {
-      throw new ShimError(
-        StatusCode.FAILED_PRECONDITION,
-        `this shim serves sandbox ${pod.id}, not ${sandboxId}`,
-      );
-    }
-    return pod;
-  }
-
-  async #startPod(
-    task: Pick<CreateTask, "id" | "bundle" | "runtimeOptions">,
-    abandoned: AbortSignal,
-  ): Promise<Pod> {
-    const { namespace, factory, logger } = this.#options;
-    if (this.#pod !== undefined || this.#creating.size > 1) {
-      throw new ShimError(
-        StatusCode.FAILED_PRECONDITION,
-        `this shim serves sandbox ${this.#pod?.id ?? "of another Create"} already`,
-      );
-    }
-    const { id, bundle, runtimeOptions } = task;
-    const sandbox = await factory.create({ id, namespace, bundle, runtimeOptions, abandoned });
-    this.#pod = new Pod(id, sandbox, () => this.#loseProcesses(), logger);
-    void watchForOom(this.#pod, (containerId) => this.#reportOom(containerId), logger);
-    return this.#pod;
-  }
-
   async #createIn(
     pod: Pod,
     type: ContainerType,
@@ -302,10 +199,7 @@ export class Tasks {
         throw new ShimError(StatusCode.CANCELLED, `nobody waits for container ${id} any more`);
       }
     } catch (error) {
-      if (type.kind !== "pod-container") {
-        await pod.stop();
-        this.#pod = undefined;
-      }
+      if (type.kind !== "pod-container") await this.vm.discard();
       throw error;
     }
     const guest = initProcess(pod.sandbox, id);
@@ -356,9 +250,9 @@ export class Tasks {
   }
 
   async #deleteContainer(container: Container, exit: Exit): Promise<DeletedTask> {
-    const deleted = { pid: this.pid, exit };
+    const deleted = { pid: this.vm.pid, exit };
     const isOwner = container.type.kind !== "pod-container";
-    const isGone = isOwner ? await this.stop() : await this.#removeFromVm(container);
+    const isGone = isOwner ? await this.vm.stop() : await this.#removeFromVm(container);
     container.close();
     this.#options.events.publish({ topic: "/tasks/delete", containerId: container.id, ...deleted });
     if (isOwner) this.#lastDeleted = deleted;
@@ -367,10 +261,10 @@ export class Tasks {
   }
 
   async #removeFromVm(container: Container): Promise<boolean> {
-    const pod = this.#pod;
-    if (pod === undefined || pod.isStopping) return true;
+    const { running } = this.vm;
+    if (running === undefined) return true;
     try {
-      await pod.sandbox.removeContainer(container.id);
+      await running.sandbox.removeContainer(container.id);
       return true;
     } catch (error) {
       // Its task is over in any case; what is left of it goes with the VM.
