@@ -1,5 +1,5 @@
 import { O_TRUNC } from "../../lib/sys/file.js";
-import { ATTR_BYTES, FUSE_ATTR_SUBMOUNT, IN_HEADER_BYTES, Opcode } from "../fuse/constants.js";
+import { ATTR_BYTES, FUSE_ATTR_SUBMOUNT, IN_HEADER_BYTES, OPCODE_LIMIT, Opcode } from "../fuse/constants.js";
 import { ATTR_FLAGS_OFFSET } from "../fuse/reply.js";
 import type { FuseRequest } from "../fuse/request.js";
 import type { InodePolicies } from "./inode-policies.js";
@@ -14,35 +14,24 @@ const FOR_EVER = 0;
 /** Of {@link RememberedAnswers.childOf}. */
 export const NOT_REMEMBERED = -1;
 
-/** What requests do to answers that were given: nothing, as far as they are not in here as changing or as touching. */
-const HARMLESS: ReadonlySet<number> = new Set([
-  Opcode.LOOKUP,
-  Opcode.FORGET,
-  Opcode.BATCH_FORGET,
-  Opcode.GETATTR,
-  Opcode.STATX,
-  Opcode.RELEASE,
-  Opcode.FLUSH,
-  Opcode.OPENDIR,
-  Opcode.RELEASEDIR,
-  Opcode.GETXATTR,
-  Opcode.LISTXATTR,
-  Opcode.STATFS,
-  Opcode.ACCESS,
-  Opcode.LSEEK,
-  Opcode.GETLK,
-  Opcode.SETLK,
-  Opcode.SETLKW,
-  Opcode.SETUPMAPPING,
-  Opcode.REMOVEMAPPING,
-]);
-/** These change the time of the last access of the inode in the header. */
-const TOUCHING: ReadonlySet<number> = new Set([
-  Opcode.READ,
-  Opcode.READDIR,
-  Opcode.READDIRPLUS,
-  Opcode.READLINK,
-]);
+/** What requests do to answers that were given: of an opcode that is not in {@link EFFECTS} anything may be changed. */
+const CHANGES = 0;
+const IS_HARMLESS = 1;
+/** Changes the time of the last access of the inode in the header. */
+const TOUCHES = 2;
+
+const EFFECTS = new Uint8Array(OPCODE_LIMIT);
+for (const opcode of [
+  ...[Opcode.LOOKUP, Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.GETATTR, Opcode.STATX, Opcode.STATFS],
+  ...[Opcode.RELEASE, Opcode.FLUSH, Opcode.OPENDIR, Opcode.RELEASEDIR, Opcode.ACCESS, Opcode.LSEEK],
+  ...[Opcode.GETXATTR, Opcode.LISTXATTR, Opcode.GETLK, Opcode.SETLK, Opcode.SETLKW],
+  ...[Opcode.SETUPMAPPING, Opcode.REMOVEMAPPING],
+]) {
+  EFFECTS[opcode] = IS_HARMLESS;
+}
+for (const opcode of [Opcode.READ, Opcode.READDIR, Opcode.READDIRPLUS, Opcode.READLINK])
+  EFFECTS[opcode] = TOUCHES;
+
 const OPEN_FLAGS = IN_HEADER_BYTES;
 
 /**
@@ -78,8 +67,9 @@ export class RememberedAnswers {
   /** To be called before each request is served: what it may change is not remembered any more. */
   beforeRequest(request: FuseRequest): void {
     const { opcode } = request;
-    if (HARMLESS.has(opcode)) return;
-    if (TOUCHING.has(opcode)) {
+    const effect = EFFECTS[opcode] ?? CHANGES;
+    if (effect === IS_HARMLESS) return;
+    if (effect === TOUCHES) {
       this.#touched(this.inodes.slotOf(request.nodeIdLow, request.nodeIdHigh));
       return;
     }
