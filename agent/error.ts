@@ -1,5 +1,3 @@
-import { SysError } from "../lib/sys/errno.js";
-
 /** Why a call failed, by the gRPC status name that goes on the wire. */
 export type AgentErrorCode =
   | "INVALID_ARGUMENT"
@@ -27,10 +25,4 @@ export class AgentError extends Error {
     const message = error instanceof Error ? error.message : String(error);
     return new AgentError("INTERNAL", message, { cause: error });
   }
-}
-
-/** Whether `error` is a failed system call, of Node's or of our own binding, with this errno name. */
-export function hasErrno(error: unknown, code: string): boolean {
-  if (error instanceof SysError) return error.code === code;
-  return error instanceof Error && "code" in error && error.code === code;
 }

@@ -1,8 +1,9 @@
 import { closeSync, mkdirSync, openSync, readdirSync, rmdirSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
+import { hasErrno } from "../lib/sys/errno.js";
 import { Container } from "./container/container.js";
 import type { OciRuntime } from "./container/oci-runtime.js";
-import { AgentError, hasErrno } from "./error.js";
+import { AgentError } from "./error.js";
 import type { Guest } from "./guest/guest.js";
 import { log } from "./log.js";
 import { fitToGuest } from "./oci/guest-policy.js";
@@ -185,7 +186,7 @@ function removeIfEmpty(directory: string): void {
   try {
     rmdirSync(directory);
   } catch (error) {
-    if (!hasErrno(error, "ENOTEMPTY") && !hasErrno(error, "EBUSY")) throw error;
+    if (!hasErrno(error, "ENOTEMPTY", "EBUSY")) throw error;
     log("warn", "directory not removed", { directory, error });
   }
 }

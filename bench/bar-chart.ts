@@ -61,7 +61,7 @@ export function ratioChart(
   return `${[...lines, "</svg>"].join("\n")}\n`;
 }
 
-export function escapeXml(text: string): string {
+function escapeXml(text: string): string {
   return text
     .replaceAll("&", "&amp;")
     .replaceAll("<", "&lt;")

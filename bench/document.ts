@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-export const DOCUMENT = fileURLToPath(new URL("../docs/benchmarks.md", import.meta.url));
+const DOCUMENT = fileURLToPath(new URL("../docs/benchmarks.md", import.meta.url));
 
 /**
  * Puts `markdown` in place of what stands between the marks of a section, `<!-- bench NAME -->` and `<!-- end NAME -->`. Each benchmark writes

@@ -1,13 +1,11 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { readProcessMemory } from "../lib/process-files.js";
 
-const KIB_PER_MIB = 1024;
+const BYTES_PER_MIB = 1024 * 1024;
 
 /** Proportional memory (PSS) of a process in MiB: what it shares counts by the number of those it shares it with. */
 export function pssMib(pid: number): number {
-  const text = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
-  const [, kilobytes] = /^Pss: +(\d+) kB$/m.exec(text) ?? [];
-  if (kilobytes === undefined) throw new Error(`/proc/${pid}/smaps_rollup has no line Pss`);
-  return Number(kilobytes) / KIB_PER_MIB;
+  return readProcessMemory(pid).proportionalBytes / BYTES_PER_MIB;
 }
 
 /** The processes of one sandbox. */

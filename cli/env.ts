@@ -1,12 +1,5 @@
 import { release } from "node:os";
-import {
-  ConfigError,
-  configurationOf,
-  findConfigurationFile,
-  NO_OPTIONS,
-  resolveConfiguration,
-} from "../configs/index.js";
-import { dropInsOf } from "../configs/load.js";
+import { ConfigError, dropInsOf, findConfigurationFile, loadConfiguration } from "../configs/index.js";
 import { messageOf } from "../shim/error.js";
 import { STATE_DIRECTORY } from "../shim/sandbox/layout.js";
 import { RUNTIME_NAME, VERSION } from "../shim/version.js";
@@ -54,8 +47,7 @@ function host(): Facts {
 async function configured(): Promise<Readonly<Record<string, Facts>>> {
   try {
     const file = findConfigurationFile(undefined, process.env);
-    const effective = await resolveConfiguration({ env: process.env, options: NO_OPTIONS, annotations: {} });
-    const { hypervisor, guest, daemon, runtime } = configurationOf(effective);
+    const { hypervisor, guest, daemon, runtime } = loadConfiguration(file);
     return {
       configuration: { file, dropIns: dropInsOf(file).length, logLevel: runtime.logLevel },
       hypervisor: {

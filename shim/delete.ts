@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync, realpathSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { configurationOf, NO_OPTIONS, resolveConfiguration } from "../configs/index.js";
+import { findConfigurationFile, loadConfiguration } from "../configs/index.js";
 import { socketPath } from "./address.js";
 import type { ShimArgs } from "./args.js";
 import { readAnnotations } from "./bundle.js";
@@ -96,9 +96,8 @@ function mountPoints(): string[] {
 }
 
 /** Of the machine: what containerd and the pod said of the configuration went with the shim. @throws ConfigError */
-async function readTimeLimits(): Promise<void> {
-  const effective = await resolveConfiguration({ env: process.env, options: NO_OPTIONS, annotations: {} });
-  setTimeLimits(configurationOf(effective).timeLimits);
+function readTimeLimits(): void {
+  setTimeLimits(loadConfiguration(findConfigurationFile(undefined, process.env)).timeLimits);
 }
 
 async function attempt(

@@ -1,5 +1,6 @@
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { readProcessStat } from "../lib/process-files.js";
+import { readIfThere } from "../lib/read-if-there.js";
 import { writeFileAtomically } from "./address.js";
 
 /** The file in a sandbox's bundle that tells `delete` which process served it. */
@@ -15,31 +16,23 @@ export function writeShimPid(bundle: string): void {
 
 /** The pid of the bundle's shim, or undefined if there is none or it does not run any more. */
 export function runningShimPid(bundle: string): number | undefined {
-  let text: string;
-  try {
-    text = readFileSync(join(bundle, PID_FILE), "utf8");
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-    throw error;
-  }
+  const text = readIfThere(join(bundle, PID_FILE));
+  if (text === undefined) return undefined;
   const [, pid, startTime] = /^(\d+) (\d+)$/.exec(text) ?? [];
   if (pid === undefined || startTime === undefined) throw new Error(`${join(bundle, PID_FILE)} is damaged`);
   return startTimeOf(Number(pid)) === startTime ? Number(pid) : undefined;
 }
 
 /**
- * When a process was started, in clock ticks since boot: field 22 of proc_pid_stat(5). Undefined if it has ended, even if its parent
+ * When a process was started, in clock ticks since boot. Undefined if it has ended, even if its parent
  * has not taken notice yet.
  */
 export function startTimeOf(pid: number): string | undefined {
-  let stat: string;
   try {
-    stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    const { state, startTicks } = readProcessStat(pid);
+    return state === "Z" || state === "X" ? undefined : startTicks;
   } catch {
     // There is no such process; root is refused nothing.
     return undefined;
   }
-  // The second field is the program's name in parentheses, which may hold spaces and parentheses itself.
-  const [state, ...fields] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return state === "Z" || state === "X" ? undefined : fields[18];
 }

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { hasErrno } from "../../lib/sys/errno.js";
 import type { agent } from "../../proto/index.js";
-import { hasErrno } from "../error.js";
 
 const NANOSECONDS_PER_MICROSECOND = 1000;
 
@@ -137,7 +137,7 @@ function readIfPresent(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    if (hasErrno(error, "ENOENT") || hasErrno(error, "ENODEV")) return "";
+    if (hasErrno(error, "ENOENT", "ENODEV")) return "";
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { hasErrno } from "../error.js";
+import { hasErrno } from "../../lib/sys/errno.js";
 
 /** Counters of a cgroup that the kernel notifies of (cgroups(7), version 2). */
 export const MEMORY_EVENTS = "memory.events";
@@ -40,7 +40,7 @@ export function oomKills(cgroup: string): number {
     const events = readFileSync(join(cgroup, MEMORY_EVENTS), "utf8");
     return Number(/^oom_kill (\d+)$/m.exec(events)?.[1] ?? 0);
   } catch (error) {
-    if (hasErrno(error, "ENOENT") || hasErrno(error, "ENODEV")) return 0;
+    if (hasErrno(error, "ENOENT", "ENODEV")) return 0;
     throw error;
   }
 }
@@ -49,6 +49,6 @@ function write(cgroup: string, file: string, value: string): void {
   try {
     writeFileSync(join(cgroup, file), value);
   } catch (error) {
-    if (!hasErrno(error, "ENOENT") && !hasErrno(error, "ENODEV")) throw error;
+    if (!hasErrno(error, "ENOENT", "ENODEV")) throw error;
   }
 }

@@ -1,6 +1,7 @@
 import { closeSync, openSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { AgentError, hasErrno } from "../error.js";
+import { hasErrno } from "../../lib/sys/errno.js";
+import { AgentError } from "../error.js";
 import type { Reaper } from "../reaper.js";
 import { type Stdio, spawn } from "../sys/spawn.js";
 import { wordedAsRunc } from "./runtime-reason.js";

@@ -1,4 +1,5 @@
-import { AgentError, hasErrno } from "../error.js";
+import { hasErrno } from "../../lib/sys/errno.js";
+import { AgentError } from "../error.js";
 import type { LaunchedProcess } from "./oci-runtime.js";
 import type { ProcessIo } from "./process-io.js";
 

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { hasErrno } from "../error.js";
+import { hasErrno } from "../../lib/sys/errno.js";
 
 export const SIGKILL = 9;
 export const SIGTERM = 15;
@@ -12,7 +12,7 @@ export function handlesSignal(pid: number, signal: number): boolean {
   try {
     return isCaught(readFileSync(`/proc/${pid}/status`, "utf8"), signal);
   } catch (error) {
-    if (hasErrno(error, "ENOENT") || hasErrno(error, "ESRCH")) return false;
+    if (hasErrno(error, "ENOENT", "ESRCH")) return false;
     throw error;
   }
 }

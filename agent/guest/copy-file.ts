@@ -11,7 +11,8 @@ import {
   symlinkSync,
   writeSync,
 } from "node:fs";
-import { AgentError, hasErrno } from "../error.js";
+import { hasErrno } from "../../lib/sys/errno.js";
+import { AgentError } from "../error.js";
 
 const { O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, O_WRONLY, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } = constants;
 

@@ -1,7 +1,7 @@
 import { closeSync, openSync, readFileSync } from "node:fs";
-import { SysError } from "../../lib/sys/errno.js";
+import { hasErrno, SysError } from "../../lib/sys/errno.js";
 import { bindLazily, lastErrno } from "../../lib/sys/libc.js";
-import { AgentError, hasErrno } from "../error.js";
+import { AgentError } from "../error.js";
 
 /** Number of finit_module(2), which the C library does not wrap. */
 const SYS_FINIT_MODULE: Readonly<Partial<Record<NodeJS.Architecture, number>>> = { x64: 313, arm64: 273 };

@@ -1,6 +1,6 @@
 import { mkdirSync, symlinkSync } from "node:fs";
+import { hasErrno } from "../../lib/sys/errno.js";
 import { MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_STRICTATIME, mount } from "../../lib/sys/mount.js";
-import { hasErrno } from "../error.js";
 
 interface GuestMount {
   readonly target: string;

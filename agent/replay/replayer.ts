@@ -10,8 +10,8 @@ import {
   symlinkSync,
   unlinkSync,
 } from "node:fs";
+import { hasErrno } from "../../lib/sys/errno.js";
 import { encodeReplay, REPLAY_NAME, REPLAY_XATTR, ReplayKind } from "../../proto/replay.js";
-import { hasErrno } from "../error.js";
 import { log } from "../log.js";
 import { makeNode, openBelow, setAttribute, statFresh, touch } from "../sys/replay-calls.js";
 import { Watches } from "./watches.js";

@@ -1,5 +1,6 @@
+import { hasErrno } from "../../lib/sys/errno.js";
 import { MNT_DETACH, unmount } from "../../lib/sys/mount.js";
-import { AgentError, hasErrno } from "../error.js";
+import { AgentError } from "../error.js";
 import { log } from "../log.js";
 import { STORAGE_DRIVERS } from "./drivers.js";
 import type { Storage, StorageDriver } from "./storage.js";

@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { promisify } from "node:util";
+import { hasErrno } from "../../lib/sys/errno.js";
 import { RUNTIME_NAME } from "../../shim/version.js";
 import { type Finding, ok, warning } from "./finding.js";
 
@@ -32,7 +33,7 @@ async function containerdVersion(): Promise<string | undefined> {
     const { stdout } = await promisify(execFile)("containerd", ["--version"]);
     return /\bv?(\d+\.\d+\.\d+\S*)/.exec(stdout)?.[1];
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    if (hasErrno(error, "ENOENT")) return undefined;
     throw error;
   }
 }

@@ -48,11 +48,11 @@ function cgroups(): Finding {
       "mount /sys/fs/cgroup: limits of pods do not hold on the host",
     );
   }
-  const found = `version ${first.version}${first.version === 1 ? `: ${hierarchies.flatMap(({ controllers }) => controllers).join(", ")}` : ""}`;
-  const controllers = hierarchies.flatMap(({ controllers }) => controllers);
-  const lacks = first.version === 1 && !["cpu", "memory"].every((name) => controllers.includes(name));
-  if (lacks) return warning("control groups", found, "enable the controllers cpu and memory");
-  return ok("control groups", found);
+  if (first.version === 2) return ok("control groups", "version 2");
+  const controllers = hierarchies.flatMap((hierarchy) => hierarchy.controllers);
+  const found = `version 1: ${controllers.join(", ")}`;
+  if (["cpu", "memory"].every((name) => controllers.includes(name))) return ok("control groups", found);
+  return warning("control groups", found, "enable the controllers cpu and memory");
 }
 
 function stateDirectory(): Finding {

@@ -3,11 +3,9 @@ import { delimiter, join } from "node:path";
 import {
   ConfigError,
   type Configuration,
-  configurationOf,
-  NO_OPTIONS,
-  resolveConfiguration,
+  findConfigurationFile,
+  loadConfiguration,
 } from "../../configs/index.js";
-import { findConfigurationFile } from "../../configs/load.js";
 import { STATE_DIRECTORY } from "../../shim/sandbox/layout.js";
 import { probeQemu, requireDax } from "../../shim/vm/probe.js";
 import { QemuError } from "../../shim/vm/qemu-process.js";
@@ -21,8 +19,7 @@ export async function checkPrograms(): Promise<readonly Finding[]> {
   let file: string;
   try {
     file = findConfigurationFile(undefined, process.env);
-    const effective = await resolveConfiguration({ env: process.env, options: NO_OPTIONS, annotations: {} });
-    configuration = configurationOf(effective);
+    configuration = loadConfiguration(file);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const [found = "", needed = "a configuration that can be read"] = error.message.split("; needed: ");

@@ -22,6 +22,13 @@ export class SysError extends Error {
   }
 }
 
+/** Whether `error` is a failed system call, of Node's or of our own binding, with one of these errno names. */
+export function hasErrno(error: unknown, ...codes: readonly string[]): boolean {
+  return (
+    error instanceof Error && "code" in error && typeof error.code === "string" && codes.includes(error.code)
+  );
+}
+
 /** The first name of each number: EAGAIN and not EWOULDBLOCK. */
 const namesByErrno = new Map(
   Object.entries(Errno)

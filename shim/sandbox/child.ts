@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readIfThere } from "../../lib/read-if-there.js";
 import { writeFileAtomically } from "../address.js";
 import { startTimeOf } from "../shim-process.js";
 
@@ -42,13 +42,7 @@ function isRunning({ pid, startTime }: RecordedProcess): boolean {
 }
 
 function readRecord(file: string): RecordedProcess[] {
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
-    throw error;
-  }
+  const text = readIfThere(file) ?? "";
   return [...text.matchAll(/^(\d+) (\d+)$/gm)].map(([, pid, startTime = ""]) => ({
     pid: Number(pid),
     startTime,

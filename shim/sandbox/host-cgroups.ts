@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import {
   Cgroup,
@@ -10,6 +9,7 @@ import {
   removeIfEmpty,
 } from "../../lib/cgroup/cgroup.js";
 import { type Hierarchy, mountedHierarchies } from "../../lib/cgroup/hierarchies.js";
+import { readIfThere } from "../../lib/read-if-there.js";
 import { writeFileAtomically } from "../address.js";
 import { ShimError, StatusCode } from "../error.js";
 import { killProcess } from "../kill-process.js";
@@ -126,13 +126,7 @@ export class HostCgroups {
  * @throws CgroupError
  */
 export async function removeRecordedCgroups(record: string): Promise<void> {
-  let text: string;
-  try {
-    text = readFileSync(record, "utf8");
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return;
-    throw error;
-  }
+  const text = readIfThere(record) ?? "";
   const directories = text.split("\n").filter((line) => line !== "");
   for (const pid of new Set(directories.flatMap(processesIn))) killProcess(pid);
   await removeAll(directories);

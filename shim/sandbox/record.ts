@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { hasErrno } from "../../lib/sys/errno.js";
 import { writeFileAtomically } from "../address.js";
 import type { SandboxIdentity } from "../task/sandbox-port.js";
 import { STATE_DIRECTORY } from "./layout.js";
@@ -38,7 +39,7 @@ function directoriesIn(path: string): string[] {
       .filter((entry) => entry.isDirectory() && !entry.name.startsWith("."))
       .map(({ name }) => name);
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+    if (hasErrno(error, "ENOENT")) return [];
     throw error;
   }
 }

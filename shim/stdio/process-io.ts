@@ -1,3 +1,4 @@
+import { hasErrno } from "../../lib/sys/errno.js";
 import { messageOf, ShimError, StatusCode } from "../error.js";
 import type { Logger } from "../log/logger.js";
 import { type LoggedProcess, LoggingBinary } from "./logging-binary.js";
@@ -179,7 +180,7 @@ function opened<T>(value: string, open: () => T): T {
     return open();
   } catch (error) {
     if (error instanceof ShimError) throw error;
-    const isMissing = error instanceof Error && "code" in error && error.code === "ENOENT";
+    const isMissing = hasErrno(error, "ENOENT");
     throw new ShimError(
       isMissing ? StatusCode.NOT_FOUND : StatusCode.UNKNOWN,
       `stdio ${value}: ${messageOf(error)}`,
