@@ -3,7 +3,7 @@
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { prepare } from "./prepare.mjs";
-import { endToEndTests, run, runTests, unitTests } from "./testing.mjs";
+import { endToEndTests, run, runTestsTwice, unitTests } from "./testing.mjs";
 
 const { KATA_FS_DIR = "/opt/kata-fs" } = process.env;
 const environment = {
@@ -12,14 +12,17 @@ const environment = {
   KATA_FS_TOOLCHAIN: join(resolve(KATA_FS_DIR), "toolchain.json"),
 };
 
+/** Test files that failed and then passed by themselves. @type {string[]} */
+const unreliable = [];
+
 /** @type {readonly [title: string, step: () => boolean | Promise<boolean>][]} */
 const steps = [
   ["set-up", setUp],
   ["types", () => run("node_modules/.bin/tsc", ["--noEmit"])],
   ["format and lint", () => run("node_modules/.bin/biome", ["check", "--error-on-warnings"])],
-  ["unit tests", () => runTests(unitTests(), { concurrency: availableParallelism(), env: environment })],
+  ["unit tests", () => runTwice(unitTests(), availableParallelism())],
   // One after the other: each boots machines and measures.
-  ["end to end tests", () => runTests(endToEndTests(), { concurrency: 1, env: environment })],
+  ["end to end tests", () => runTwice(endToEndTests(), 1)],
 ];
 
 /** @type {string[]} */
@@ -34,8 +37,20 @@ for (const [title, step] of steps) {
   if (!passed) failed.push(title);
   if (!passed && title === "set-up") break; // Nothing else can work.
 }
+for (const file of unreliable)
+  console.log(`UNRELIABLE: ${file} failed at first: that is a defect to be found`);
 console.log(failed.length === 0 ? "\nall passed" : `\nFAILED: ${failed.join(", ")}`);
 process.exitCode = failed.length === 0 ? 0 : 1;
+
+/**
+ * @param {readonly string[]} files
+ * @param {number} concurrency
+ */
+function runTwice(files, concurrency) {
+  const outcome = runTestsTwice(files, { concurrency, env: environment });
+  if (outcome.passed) unreliable.push(...outcome.unreliable);
+  return outcome.passed;
+}
 
 async function setUp() {
   const program = await prepare();
