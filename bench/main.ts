@@ -9,6 +9,7 @@ import { execute, Machine, project } from "../test/e2e/machine.js";
 import { processesOf, pssMib, type SandboxProcesses } from "./memory.js";
 import { ownWrites } from "./own-writes.js";
 import { formatTable, type Row } from "./table.js";
+import { taskCalls } from "./task-calls.js";
 
 // npm run bench: how fast a sandbox starts, and what it costs. The peer in each table is runc, in the same run on the same
 // machine, or the sandbox before. npm run bench -- writes: what a container writes, with and without daemon.writeback.
@@ -31,6 +32,7 @@ try {
   console.log(`${runs} runs each, in turn; containerd ${options.containerd}`);
   console.log(formatTable("Start of a shim", await shimStart()));
   console.log(formatTable("A container from call to exit", await containerRun()));
+  console.log(formatTable("Calls and streams of a running container", await taskCalls(machine, runs)));
   console.log(formatTable("Memory (PSS)", await memory()));
 } catch (error) {
   // Not left to the process's end: what stop finds left over would hide it.
