@@ -7,5 +7,6 @@ import "./numbers.js";
 export { agent } from "./gen/agent.js";
 export { cgroups } from "./gen/cgroups.js";
 export { containerd } from "./gen/containerd.js";
+export { containers } from "./gen/containers.js";
 export { cri } from "./gen/cri.js";
 export { management } from "./gen/management.js";

@@ -10,7 +10,7 @@ const proto = join(root, "proto");
 const generated = join(proto, "gen");
 
 /** Each becomes one module in proto/gen/. */
-const SOURCES = ["containerd", "agent", "cgroups", "management", "cri"];
+const SOURCES = ["containerd", "agent", "cgroups", "management", "cri", "containers"];
 
 /** Messages are encoded and decoded, and nothing else: the shim loads this code at each start. */
 const FLAGS = [

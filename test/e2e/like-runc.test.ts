@@ -43,6 +43,7 @@ for (const series of await containerdSeries()) {
         const input = scenario.input?.() ?? Buffer.alloc(0);
         return await machine.run(`${index}-${runtime === RUNTIME ? "kata" : "runc"}`, scenario.command, {
           ...{ runtime, flags, input },
+          ...(scenario.edit && { edit: scenario.edit }),
         });
       } finally {
         await rm(directory, { recursive: true });

@@ -13,6 +13,7 @@ import { mountsBelow } from "../../setup/run/leftovers.js";
 import { PrivateContainerd } from "../../setup/run/private-containerd.js";
 import { SMALL_SAMPLE_BYTES } from "../../setup/run/sample-file.js";
 import type { Toolchain } from "../../setup/toolchain.js";
+import { editSpec, type Spec } from "./container-store.js";
 import { foundOf, NAMESPACE } from "./leftovers.js";
 
 export const project = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
@@ -30,6 +31,8 @@ export interface Outcome {
 }
 
 export interface RunOptions {
+  /** Changes what ctr has made of the flags, before the container starts. */
+  readonly edit?: (spec: Spec) => void;
   /** Goes to standard input, which ends behind it. */
   readonly input?: Buffer;
   /** Words for ctr before the image. */
@@ -153,30 +156,38 @@ export class Machine {
   run(
     suffix: string,
     command: readonly string[],
-    { input, flags = [], runtime = RUNTIME }: RunOptions = {},
+    { input, flags = [], runtime = RUNTIME, edit }: RunOptions = {},
   ): Promise<Outcome> {
-    const words = [
-      "run",
-      "--rm",
-      ...this.#fifoFlags,
-      "--runtime",
-      runtime,
-      ...flags,
-      IMAGE_NAME,
-      this.name(suffix),
-      ...command,
-    ];
-    return this.ctr(words, input);
+    const what = ["--runtime", runtime, ...flags, IMAGE_NAME, this.name(suffix), ...command];
+    if (edit === undefined) return this.ctr(["run", "--rm", ...this.#fifoFlags, ...what], input);
+    return this.#runEdited(this.name(suffix), what, edit, input);
+  }
+
+  async #runEdited(
+    name: string,
+    what: readonly string[],
+    edit: (spec: Spec) => void,
+    input?: Buffer,
+  ): Promise<Outcome> {
+    const made = await this.ctr(["container", "create", ...what]);
+    assert.equal(made.status, 0, made.stderr);
+    try {
+      await editSpec(this.containerd.address, this.namespace, name, edit);
+      return await this.ctr(["task", "start", ...this.#fifoFlags, name], input);
+    } finally {
+      const { status, stderr } = await this.ctr(["container", "delete", name]);
+      assert.equal(status, 0, stderr);
+    }
   }
 
   /** Starts a container that goes on in the background. */
   async runDetached(
     suffix: string,
     command: readonly string[],
-    { flags = [] }: Pick<RunOptions, "flags"> = {},
+    { flags = [], runtime = RUNTIME }: Pick<RunOptions, "flags" | "runtime"> = {},
   ): Promise<void> {
     const name = this.name(suffix);
-    const words = ["run", "--detach", "--runtime", RUNTIME, ...flags, IMAGE_NAME, name, ...command];
+    const words = ["run", "--detach", "--runtime", runtime, ...flags, IMAGE_NAME, name, ...command];
     const { status, stderr } = await this.ctr(words);
     assert.equal(status, 0, stderr + (await this.containerd.logTail(30)));
   }

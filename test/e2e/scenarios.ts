@@ -1,8 +1,12 @@
+import type { Spec } from "./container-store.js";
+
 /** A container that a runtime must treat as runc does: the same output, exit status, and gist of the error. */
 export interface Scenario {
   readonly name: string;
   /** Words for ctr before the image. @param directory of the host, empty, for this scenario alone */
   readonly flags?: (directory: string) => readonly string[];
+  /** Changes the specification, for what ctr has no flag for. */
+  readonly edit?: (spec: Spec) => void;
   /** A flag that the ctr of old containerds does not have. */
   readonly newFlag?: string;
   readonly command: readonly string[];
@@ -39,11 +43,11 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: "a child that is killed", command: sh("sh -c 'kill -KILL $$'; echo $?") },
   { name: "standard error apart from output", command: sh("echo out; echo err >&2; exit 3") },
   {
-    name: "16 MiB of input",
+    name: "64 MiB of input",
     command: ["/bin/md5sum"],
-    input: () => Buffer.alloc(16 * MIB, "sixteen mebibytes of these\n"),
+    input: () => Buffer.alloc(64 * MIB, "sixty-four mebibytes of these\n"),
   },
-  { name: "200,000 lines", command: sh("busybox seq 1 200000") },
+  { name: "a million lines", command: sh("busybox seq 1 1000000") },
   { name: "binary output", command: sh("busybox dd if=/data/sample.bin bs=64k count=16 2>/dev/null") },
   {
     name: "a child that holds the output after its parent's end",
@@ -121,6 +125,11 @@ export const SCENARIOS: readonly Scenario[] = [
     command: sh("ls /dev | busybox grep -v core; echo x > /dev/null; head -c 4 /dev/zero | md5sum"),
   },
   { name: "a device that is not allowed", command: sh("busybox mknod /tmp/mem c 1 1 && head -c1 /tmp/mem") },
+  {
+    name: "a device more",
+    flags: () => ["--device", "/dev/full"],
+    command: sh("stat -c '%t %T %a' /dev/full; echo x > /dev/full"),
+  },
   { name: "capabilities", command: statusLines("CapInh|CapPrm|CapEff|CapBnd|CapAmb") },
   {
     name: "a capability more",
@@ -147,7 +156,60 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: "no new privileges", command: statusLines("NoNewPrivs") },
   { name: "new privileges", flags: () => ["--allow-new-privs"], command: statusLines("NoNewPrivs") },
   { name: "system calls filtered", flags: () => ["--seccomp"], command: statusLines("Seccomp") },
+  {
+    name: "a system call that the filter refuses",
+    flags: () => ["--seccomp"],
+    command: sh("busybox unshare -U true 2>&1; echo $?"),
+  },
   { name: "system calls not filtered", command: statusLines("Seccomp") },
+  {
+    name: "limits that are set",
+    edit: ({ process }) => {
+      process.rlimits = [
+        { type: "RLIMIT_NOFILE", soft: 100, hard: 200 },
+        { type: "RLIMIT_CORE", soft: 0, hard: 4096 },
+        { type: "RLIMIT_STACK", soft: 1 << 20, hard: 1 << 22 },
+      ];
+    },
+    command: sh("ulimit -n; ulimit -Hn; ulimit -Hc; ulimit -s; ulimit -Hs"),
+  },
+  {
+    name: "a limit that there is not",
+    edit: ({ process }) => {
+      process.rlimits = [{ type: "RLIMIT_NOTHING", soft: 1, hard: 1 }];
+    },
+    command: sh("true"),
+    error: /invalid rlimit type.*RLIMIT_NOTHING/s,
+  },
+  {
+    name: "host name",
+    edit: (spec) => {
+      spec.hostname = "a-name-of-its-own";
+    },
+    command: sh("hostname; cat /proc/sys/kernel/hostname"),
+  },
+  {
+    name: "additional groups",
+    edit: ({ process }) => {
+      process.user.additionalGids = [10, 2000, 4_000_000_000];
+    },
+    command: statusLines("Uid|Gid|Groups"),
+  },
+  {
+    name: "kernel parameters of its own namespaces",
+    edit: ({ linux }) => {
+      linux.sysctl = { "kernel.msgmax": "12345", "net.ipv4.ip_local_port_range": "20000 20100" };
+    },
+    command: sh("cat /proc/sys/kernel/msgmax /proc/sys/net/ipv4/ip_local_port_range | busybox tr '\\t' ' '"),
+  },
+  {
+    name: "a kernel parameter that is the machine's",
+    edit: ({ linux }) => {
+      linux.sysctl = { "kernel.panic": "1" };
+    },
+    command: sh("true"),
+    error: /kernel\.panic.*not.*namespace/s,
+  },
   { name: "limits", command: sh("ulimit -n; ulimit -Hn; ulimit -c") },
   { name: "masked paths", command: sh("cat /proc/keys /proc/timer_list; ls /proc/scsi /sys/firmware") },
   {
