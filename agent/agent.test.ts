@@ -278,8 +278,90 @@ describe("agent", { skip: missing() }, () => {
     await assert.rejects(start("nobody"), rejectsWith("NOT_FOUND", /nobody/));
     await assert.rejects(signal("nobody", "", 9), rejectsWith("NOT_FOUND", /nobody/));
     await assert.rejects(
-      machine.call("UpdateRoutes", agent.Empty, agent.Empty, {}),
-      rejectsWith("UNIMPLEMENTED", /UpdateRoutes/),
+      machine.call("SetIPTables", agent.Empty, agent.Empty, {}),
+      rejectsWith("UNIMPLEMENTED", /SetIPTables/),
+    );
+  });
+
+  test("gives the guest's network card a name, addresses, routes and neighbours", async () => {
+    machine.inNetwork("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "card0");
+    machine.inNetwork("ip", "link", "set", "card0", "address", "02:00:00:00:00:07");
+    machine.inNetwork("ip", "link", "set", "eth0", "up");
+    const update = (hwAddr: string, address: string, mask: string) =>
+      machine.call("UpdateInterface", agent.UpdateInterfaceRequest, agent.Interface, {
+        interface: {
+          device: "eth0",
+          name: "eth0",
+          IPAddresses: [
+            { family: agent.IPFamily.v4, address, mask },
+            { family: agent.IPFamily.v6, address: "fd55::2", mask: "64" },
+          ],
+          mtu: 1400,
+          hwAddr,
+          type: "veth",
+        },
+      });
+    // What a runtime takes for a card that comes later.
+    await assert.rejects(
+      update("02:00:00:00:00:99", "10.55.0.2", "24"),
+      rejectsWith("INTERNAL", /Link not found/),
+    );
+    for (const [address, mask] of [
+      ["10.55.0.2", "33"],
+      ["10.55.0", "24"],
+    ] as const) {
+      await assert.rejects(
+        update("02:00:00:00:00:07", address, mask),
+        rejectsWith("INVALID_ARGUMENT", /10\.55/),
+      );
+    }
+    await update("02:00:00:00:00:07", "10.55.0.2", "24");
+    const shown = machine.inNetwork("ip", "addr", "show", "dev", "eth0");
+    assert.match(
+      shown,
+      /,UP.* mtu 1400 (.|\n)*02:00:00:00:00:07(.|\n)*inet 10\.55\.0\.2\/24(.|\n)*inet6 fd55::2\/64/,
+    );
+    // Who had the name has given way.
+    assert.match(machine.inNetwork("ip", "link", "show", "dev", "eth0_temp"), /state DOWN/);
+
+    const { Routes } = await machine.call("UpdateRoutes", agent.UpdateRoutesRequest, agent.Routes, {
+      routes: {
+        Routes: [
+          { dest: "", gateway: "10.55.1.1", device: "eth0", family: agent.IPFamily.v4 },
+          { dest: "10.55.1.0/24", device: "eth0", scope: 253, family: agent.IPFamily.v4, mtu: 1300 },
+          { dest: "fd56::/48", gateway: "fd55::1", device: "eth0", family: agent.IPFamily.v6 },
+        ],
+      },
+    });
+    assert.deepEqual(Routes.map(({ dest }) => dest).sort(), ["", "10.55.1.0/24", "fd56:0:0:0:0:0:0:0/48"]);
+    assert.match(
+      machine.inNetwork("ip", "route"),
+      /default via 10\.55\.1\.1 dev eth0(.|\n)*10\.55\.1\.0\/24 .*mtu 1300/,
+    );
+    await machine.call("AddARPNeighbors", agent.AddARPNeighborsRequest, agent.Empty, {
+      neighbors: {
+        ARPNeighbors: [
+          { toIPAddress: { address: "10.55.1.1" }, device: "eth0", lladdr: "02:00:00:00:00:08", state: 0x80 },
+        ],
+      },
+    });
+    assert.match(
+      machine.inNetwork("ip", "neigh"),
+      /10\.55\.1\.1 dev eth0 lladdr 02:00:00:00:00:08 PERMANENT/,
+    );
+    const { Interfaces } = await machine.call(
+      "ListInterfaces",
+      agent.ListInterfacesRequest,
+      agent.Interfaces,
+      {},
+    );
+    const [eth0] = Interfaces.filter(({ name }) => name === "eth0");
+    assert.equal(eth0?.mtu, 1400);
+    await assert.rejects(
+      machine.call("UpdateRoutes", agent.UpdateRoutesRequest, agent.Routes, {
+        routes: { Routes: [{ dest: "10.1.0.0/16", device: "eth7" }] },
+      }),
+      rejectsWith("NOT_FOUND", /eth7/),
     );
   });
 

@@ -14,6 +14,7 @@ import { Reaper } from "./reaper.js";
 import { Sandbox } from "./sandbox.js";
 import { containerMethods } from "./service/container-methods.js";
 import { healthMethods } from "./service/health.js";
+import { networkMethods } from "./service/network-methods.js";
 import { replayMethods } from "./service/replay-methods.js";
 import { sandboxMethods } from "./service/sandbox-methods.js";
 import { streamMethods } from "./service/stream-methods.js";
@@ -63,6 +64,11 @@ function finishGuest(): void {
   for (const path of fileSystems) loadModule(path);
 }
 
+function prepareNetwork(): void {
+  const [, , network = []] = readModuleGroups(MODULE_LIST);
+  for (const path of network) loadModule(path);
+}
+
 function serve(config: AgentConfig, isInit: boolean): void {
   mkdirSync(WORK_DIRECTORY, { recursive: true, mode: 0o700 });
   const reaper = new Reaper();
@@ -88,6 +94,7 @@ function createServices(config: AgentConfig, reaper: Reaper, isInit: boolean): S
   return {
     "grpc.AgentService": {
       ...sandboxMethods({ sandbox, oomEvents, isInit, onCreate, onDestroyed }),
+      ...networkMethods(isInit ? prepareNetwork : () => {}),
       ...containerMethods(sandbox, oomEvents),
       ...streamMethods(sandbox),
     },

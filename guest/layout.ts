@@ -23,8 +23,10 @@ export const GUEST_MODULES = {
   transport: ["vmw_vsock_virtio_transport"],
   /** What containers' root file systems need: loaded when a sandbox is created. */
   fileSystems: ["overlay"],
+  /** Loaded when the sandbox has a network. */
+  network: ["virtio_net"],
   /** Loaded by the agent when a sandbox asks for what they do. */
-  onDemand: ["virtio_net", "virtio_rng"],
+  onDemand: ["virtio_rng"],
   /** For an initrd, where a guest's root is on a disk. */
   disks: ["virtio_blk"],
 } as const;

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
   copyFileSync,
@@ -99,6 +99,13 @@ export class AgentProcess {
   /** An id for a container that no other agent on this machine uses: they share a hierarchy of cgroups. */
   newId(): string {
     return `${basename(this.directory)}-${++this.#containers}`;
+  }
+
+  /** Runs a program in the agent's network namespace. @returns what it prints */
+  inNetwork(...words: readonly string[]): string {
+    return execFileSync("nsenter", ["--net", "--target", `${this.child.pid}`, ...words], {
+      encoding: "utf8",
+    });
   }
 
   /** Calls a method of grpc.AgentService. */
