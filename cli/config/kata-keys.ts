@@ -139,7 +139,7 @@ const HYPERVISOR: Readonly<Record<string, Rule>> = {
       "tx_rate_limiter_max_rate",
       "network_queues",
     ],
-    none("there is no network device yet"),
+    none("network cards have one queue, vhost-net where the host has it, and the limits that CNI sets"),
   ),
   ...all(
     [
@@ -235,9 +235,10 @@ const RUNTIME: Readonly<Record<string, Rule>> = {
   agent_name: settled("always Kata's protocol"),
   enable_debug: taken((value) => (value === true ? [["runtime", "logLevel", "debug"]] : [])),
   ...all(
-    ["internetworking_model", "disable_new_netns", "dan_conf", "use_passfd_io", "passfd_listener_port"],
-    none("there is no network device yet"),
+    ["internetworking_model", "disable_new_netns", "dan_conf"],
+    none("always tcfilter, in the sandbox's own network namespace"),
   ),
+  ...all(["use_passfd_io", "passfd_listener_port"], none("stdio always goes by the agent's protocol")),
   ...all(
     ["disable_guest_seccomp", "guest_selinux_label"],
     none("seccomp profiles are always applied in the guest, SELinux labels never"),

@@ -60,6 +60,22 @@ export class AgentClient {
     }
   }
 
+  updateInterface(wanted: agent.Interface.$Properties): Promise<unknown> {
+    return this.#call("UpdateInterface", agent.UpdateInterfaceRequest, agent.Interface, {
+      interface: wanted,
+    });
+  }
+
+  updateRoutes(routes: readonly agent.Route.$Properties[]): Promise<unknown> {
+    const request = { routes: { Routes: [...routes] } };
+    return this.#call("UpdateRoutes", agent.UpdateRoutesRequest, agent.Routes, request);
+  }
+
+  addArpNeighbors(neighbours: readonly agent.ARPNeighbor.$Properties[]): Promise<unknown> {
+    const request = { neighbors: { ARPNeighbors: [...neighbours] } };
+    return this.#call("AddARPNeighbors", agent.AddARPNeighborsRequest, agent.Empty, request);
+  }
+
   createSandbox(request: agent.CreateSandboxRequest.$Properties): Promise<unknown> {
     return this.#call("CreateSandbox", agent.CreateSandboxRequest, agent.Empty, request);
   }

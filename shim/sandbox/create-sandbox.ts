@@ -28,6 +28,9 @@ import { HostCgroups } from "./host-cgroups.js";
 import { HostEvents } from "./host-events.js";
 import { KataSandbox } from "./kata-sandbox.js";
 import { removeDirectory, type SandboxLayout, STATE_DIRECTORY, sandboxLayout } from "./layout.js";
+import { configureGuestNetwork } from "./network/guest-network.js";
+import { openPodNamespace } from "./network/pod-namespace.js";
+import { PodNetwork } from "./network/pod-network.js";
 import { hostnameOf } from "./oci/hostname.js";
 import { requirePodFeatures } from "./oci/pod-features.js";
 import { readConfig } from "./oci/read-config.js";
@@ -86,6 +89,9 @@ async function bringUp(
   undo.add(layout.directory, () => removeDirectory(layout));
   const cgroups = enterCgroups(id, config, layout, runtime.sandboxCgroupOnly, undo, logger);
 
+  const network = PodNetwork.join(openPodNamespace(config), layout.network);
+  undo.add("the network", () => network.part());
+
   const broker = new OverlayBroker(logger);
   const shares = Shares.create(layout, broker);
   undo.add("the shares", () => shares.destroy());
@@ -105,7 +111,7 @@ async function bringUp(
   const size = vmSize(hypervisor, largest, [sandboxLimits(config)]);
   const growsTo = hypervisor.hotPlug ? largest : size;
   const [qemu, qemuMs] = await timed(() =>
-    startQemu({ id, configuration, accelerator, size, largest: growsTo, layout, logger }, undo),
+    startQemu({ id, configuration, accelerator, size, largest: growsTo, layout, network, logger }, undo),
   );
   recordProcesses(layout.processes, [process.pid, daemon.pid, qemu.pid]);
   const admitGuest = async () => cgroups?.admitGuest(qemu.pid, await vcpuThreads(qemu.qmp));
@@ -122,14 +128,15 @@ async function bringUp(
   );
   undo.add("the agent's connection", () => agent.close());
 
-  const [, createSandboxMs] = await timed(() =>
-    createGuestSandbox(agent, {
+  const [, createSandboxMs] = await timed(async () => {
+    await configureGuestNetwork(agent, network.interfaces);
+    await createGuestSandbox(agent, {
       id,
       hostname: hostnameOf(config),
       sharedMemoryBytes: sharedMemoryBytes(config),
       dax: daemonConfiguration.dax,
-    }),
-  );
+    });
+  });
   const health = watchHealth(qemu, agent);
   if (health !== undefined) undo.add("the watch of the guest's health", () => health.stop());
   const died = health === undefined ? ended : Promise.race([ended, health.lost]);

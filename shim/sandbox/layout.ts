@@ -36,6 +36,8 @@ export interface SandboxLayout extends ShareDirectories {
   readonly processes: string;
   /** Whose sandbox it is: see record.ts. */
   readonly record: string;
+  /** The network namespace to leave as it was when the shim could not: see pod-network.ts. */
+  readonly network: string;
   /** Control groups to remove when the shim could not: see host-cgroups.ts. */
   readonly cgroups: string;
 }
@@ -62,6 +64,7 @@ export function layoutOf(directory: string): SandboxLayout {
     vsockSocket: join(directory, "vsock.sock"),
     processes: join(directory, "processes"),
     record: join(directory, "sandbox.json"),
+    network: join(directory, "network"),
     cgroups: join(directory, "cgroups"),
   };
 }

@@ -1,5 +1,7 @@
+import { openSync } from "node:fs";
 import { join } from "node:path";
 import type { Configuration } from "../../configs/index.js";
+import { hasErrno } from "../../lib/sys/errno.js";
 import { messageOf, ShimError, StatusCode } from "../error.js";
 import { guestLog } from "../log/guest-log.js";
 import type { Logger } from "../log/logger.js";
@@ -12,7 +14,10 @@ import { endingWithUs } from "./child.js";
 import { imageOf, isDirectoryGuest } from "./guest-os.js";
 import { kernelParameters } from "./kernel-parameters.js";
 import { type SandboxLayout, STATE_DIRECTORY, Tags } from "./layout.js";
+import type { PodNetwork } from "./network/pod-network.js";
 import type { UndoStack } from "./undo-stack.js";
+
+const VHOST_NET = "/dev/vhost-net";
 
 /** Which user ids QEMU processes of this host have. */
 const USER_LOCKS = join(STATE_DIRECTORY, ".qemu-users");
@@ -24,6 +29,7 @@ export interface QemuOptions {
   readonly size: VmSize;
   readonly largest: VmSize;
   readonly layout: SandboxLayout;
+  readonly network: PodNetwork;
   readonly logger: Logger;
 }
 
@@ -33,7 +39,7 @@ export interface QemuOptions {
  * @throws ShimError
  */
 export async function startQemu(options: QemuOptions, undo: UndoStack): Promise<QemuProcess> {
-  const { configuration, accelerator, layout, logger } = options;
+  const { configuration, accelerator, layout, network, logger } = options;
   const { hypervisor, guest, daemon } = configuration;
   const { kernel, firmware } = hypervisor;
   const { dax } = daemon;
@@ -58,6 +64,11 @@ export async function startQemu(options: QemuOptions, undo: UndoStack): Promise<
           { socketFd: inherited.connect(layout.sharedSocket), tag: Tags.shared, dax: false },
           { socketFd: inherited.connect(layout.ownSocket), tag: Tags.own, dax },
         ],
+        networkCards: network.takeCards().map(({ tapFd, mac }) => ({
+          tapFd: inherited.adopt(tapFd),
+          vhostFd: openVhostNet(inherited),
+          mac,
+        })),
         vsockSocketFd: inherited.connect(layout.vsockDeviceSocket),
       },
       inherited,
@@ -65,6 +76,7 @@ export async function startQemu(options: QemuOptions, undo: UndoStack): Promise<
         event: ({ name, data }) => logger.debug(`QEMU event ${name}`, { data: JSON.stringify(data) }),
         consoleLine: guestLog(logger),
       },
+      network.namespace,
     );
     undo.add("QEMU", () => qemu.kill());
     return qemu;
@@ -73,6 +85,16 @@ export async function startQemu(options: QemuOptions, undo: UndoStack): Promise<
     throw new ShimError(StatusCode.UNAVAILABLE, error.message, { cause: error });
   } finally {
     inherited.close();
+  }
+}
+
+/** @returns its number in QEMU; undefined where the host's kernel has no vhost-net */
+function openVhostNet(inherited: InheritedDescriptors): number | undefined {
+  try {
+    return inherited.adopt(openSync(VHOST_NET, "r+"));
+  } catch (error) {
+    if (hasErrno(error, "ENOENT", "ENODEV", "ENXIO")) return undefined;
+    throw error;
   }
 }
 

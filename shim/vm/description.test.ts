@@ -14,6 +14,7 @@ const VM: VmDescription = {
     { socketFd: 4, tag: "kataGuest", dax: true },
     { socketFd: 5, tag: "kataShared", dax: true },
   ],
+  networkCards: [],
   vsockSocketFd: 6,
 };
 
@@ -42,6 +43,22 @@ test("file systems with DAX are generic vhost-user devices", () => {
     "vhost-user-test-device-pci,chardev=fs1,virtio-id=26,num_vqs=2,vq_size=512,config_size=44",
     "vhost-user-vsock-pci,chardev=vsock",
   ]);
+});
+
+test("a network card has the address it is given, and the host's kernel for its packets where that can", () => {
+  const networkCards = [
+    { tapFd: 7, mac: "02:00:00:00:00:01" },
+    { tapFd: 8, vhostFd: 9, mac: "02:00:00:00:00:02" },
+  ];
+  const args = qemuArguments({ ...VM, networkCards });
+  assert.deepEqual(valuesOf(args, "-netdev"), ["tap,id=net0,fd=7", "tap,id=net1,fd=8,vhost=on,vhostfd=9"]);
+  assert.deepEqual(
+    valuesOf(args, "-device").filter((device) => device.startsWith("virtio-net")),
+    [
+      "virtio-net-pci,netdev=net0,mac=02:00:00:00:00:01,romfile=",
+      "virtio-net-pci,netdev=net1,mac=02:00:00:00:00:02,romfile=",
+    ],
+  );
 });
 
 test("file systems without DAX are devices of any QEMU", () => {

@@ -24,6 +24,15 @@ export type GuestImage =
   | { readonly device: "virtio-blk" /** QEMU's number of the open file. */; readonly fd: number }
   | { readonly device: "pmem"; readonly path: string; readonly sizeBytes: number };
 
+/** A network card, virtio-net. */
+export interface NetworkDevice {
+  /** QEMU's number of the tap interface's descriptor. */
+  readonly tapFd: number;
+  /** QEMU's number of an open /dev/vhost-net: the host's kernel moves the packets then, and not QEMU. */
+  readonly vhostFd?: number | undefined;
+  readonly mac: string;
+}
+
 /** Everything about a VM that QEMU is told. */
 export interface VmDescription {
   readonly name: string;
@@ -39,6 +48,7 @@ export interface VmDescription {
   /** For -bios; empty for QEMU's own choice. */
   readonly firmware: string;
   readonly fileSystems: readonly FileSystemDevice[];
+  readonly networkCards: readonly NetworkDevice[];
   /** QEMU's number of a connection to the vhost-user vsock back end. */
   readonly vsockSocketFd: number;
 }
@@ -96,6 +106,7 @@ export function qemuArguments(vm: VmDescription): string[] {
     ...["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"],
     ...["-chardev", `socket,id=qmp,fd=${QMP_FD}`, "-qmp", "chardev:qmp"],
     ...vm.fileSystems.flatMap(fileSystemArguments),
+    ...vm.networkCards.flatMap(networkArguments),
     ...["-chardev", `socket,id=vsock,fd=${vm.vsockSocketFd}`],
     ...["-device", "vhost-user-vsock-pci,chardev=vsock"],
   ];
@@ -124,6 +135,15 @@ function fileSystemArguments({ socketFd, tag, dax }: FileSystemDevice, index: nu
       `vq_size=${QUEUE_ENTRIES},config_size=${VIRTIO_FS_CONFIG_BYTES}`
     : `vhost-user-fs-pci,chardev=${chardev},tag=${escapeComma(tag)},queue-size=${QUEUE_ENTRIES}`;
   return ["-chardev", `socket,id=${chardev},fd=${socketFd}`, "-device", device];
+}
+
+function networkArguments({ tapFd, vhostFd, mac }: NetworkDevice, index: number): string[] {
+  const vhost = vhostFd === undefined ? "" : `,vhost=on,vhostfd=${vhostFd}`;
+  return [
+    ...["-netdev", `tap,id=net${index},fd=${tapFd}${vhost}`],
+    // No program to boot from the network.
+    ...["-device", `virtio-net-pci,netdev=net${index},mac=${mac},romfile=`],
+  ];
 }
 
 /** In an option list of QEMU a comma within a value is written twice. */

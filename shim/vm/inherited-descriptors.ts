@@ -22,6 +22,11 @@ export class InheritedDescriptors {
     return QMP_FD + this.#fds.push(openSync(path, "r"));
   }
 
+  /** A descriptor that is open already. It is taken over. @returns its number in QEMU */
+  adopt(fd: number): number {
+    return QMP_FD + this.#fds.push(fd);
+  }
+
   /** The descriptors by the numbers of this process. */
   get own(): readonly number[] {
     return this.#fds;

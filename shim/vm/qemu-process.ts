@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
+import type { NetworkNamespace } from "../../lib/sys/network-namespace.js";
 import { CONSOLE_BYTES, TailBuffer } from "./console.js";
 import { qemuArguments, type VmDescription } from "./description.js";
 import { type InheritedDescriptors, QMP_FD } from "./inherited-descriptors.js";
@@ -61,6 +62,7 @@ export class QemuProcess {
    * Starts QEMU and waits until its monitor answers: then its devices are connected, and the guest runs.
    *
    * @param inherited what the description names by number; closed here
+   * @param namespace the network namespace that QEMU is to be in
    * @throws QemuError when it cannot be started or ends first.
    */
   static async start(
@@ -68,14 +70,17 @@ export class QemuProcess {
     vm: VmDescription,
     inherited: InheritedDescriptors,
     listener: VmListener,
+    namespace?: Pick<NetworkNamespace, "run">,
   ): Promise<QemuProcess> {
     const [file = "", ...args] = argv;
     const { PATH = "" } = process.env;
-    const child = spawn(file, [...args, ...qemuArguments(vm)], {
-      env: { PATH, ...env },
-      // Node makes the pipe a UNIX socket pair: a monitor that no other process can reach, and that ends with either side.
-      stdio: ["ignore", "pipe", "pipe", "pipe", ...inherited.own],
-    });
+    const start = () =>
+      spawn(file, [...args, ...qemuArguments(vm)], {
+        env: { PATH, ...env },
+        // Node makes the pipe a UNIX socket pair: a monitor that no other process can reach, and that ends with either side.
+        stdio: ["ignore", "pipe", "pipe", "pipe", ...inherited.own],
+      });
+    const child = namespace === undefined ? start() : namespace.run(start);
     inherited.close();
     const monitor = child.stdio[QMP_FD];
     const pid = child.pid;

@@ -21,6 +21,8 @@ const SANDBOX_COMMAND = ["/bin/busybox", "sleep", "1000000000"];
 type PodConfig = cri.PodSandboxConfig.$Properties;
 type ContainerConfig = cri.ContainerConfig.$Properties;
 
+export type NetworkPlugins = (bridge: string, dataDirectory: string) => readonly object[];
+
 /** A pod that runs. */
 export interface Pod {
   readonly id: string;
@@ -34,13 +36,21 @@ export class Node {
   private constructor(
     readonly machine: Machine,
     readonly client: CriClient,
-    private readonly bridge: string,
+    /** The interface that pods are joined to. */
+    readonly bridge: string,
     /** Where containers' logs go, and what tests keep on the host. */
     readonly directory: string,
   ) {}
 
-  /** @param changes keys of kata-fs's configuration that differ from what set-up wrote */
-  static async start(series: string, changes: Overrides = {}): Promise<Node> {
+  /**
+   * @param changes keys of kata-fs's configuration that differ from what set-up wrote
+   * @param plugins CNI's, in their order, given the name of the node's bridge and a directory for what they keep
+   */
+  static async start(
+    series: string,
+    changes: Overrides = {},
+    plugins: NetworkPlugins = isolatedBridge,
+  ): Promise<Node> {
     const tools = await toolchain();
     assert.ok(tools.testing, "set-up has not run for tests");
     const { cniPlugins } = tools.testing;
@@ -62,7 +72,10 @@ export class Node {
     try {
       await mkdir(join(machine.disk, "cni"), { recursive: true });
       await mkdir(node.directory);
-      await writeFile(join(machine.disk, "cni/10-test.conflist"), networkList(bridge, machine.disk));
+      await writeFile(
+        join(machine.disk, "cni/10-test.conflist"),
+        networkList(plugins(bridge, join(machine.disk, "ipam"))),
+      );
       const busybox = join(tools.guestRoot, "usr/bin/busybox");
       const image = await makeDemoImage(machine.disk, busybox, SMALL_SAMPLE_BYTES, [], {
         name: SANDBOX_IMAGE,
@@ -204,17 +217,16 @@ export class Node {
 }
 
 /** A bridge of the node's own that leads nowhere: it changes nothing of the machine's routes or settings. */
-function networkList(bridge: string, disk: string): string {
-  const plugin = {
+const isolatedBridge: NetworkPlugins = (bridge, dataDir) => [
+  {
     type: "bridge",
     bridge,
     isGateway: false,
     ipMasq: false,
-    ipam: {
-      type: "host-local",
-      dataDir: join(disk, "ipam"),
-      ranges: [[{ subnet: "10.213.0.0/16" }]],
-    },
-  };
-  return JSON.stringify({ cniVersion: "0.4.0", name: "test", plugins: [plugin] });
+    ipam: { type: "host-local", dataDir, ranges: [[{ subnet: "10.213.0.0/16" }]] },
+  },
+];
+
+function networkList(plugins: readonly object[]): string {
+  return JSON.stringify({ cniVersion: "0.4.0", name: "test", plugins });
 }
