@@ -19,11 +19,16 @@ for (const series of await containerdSeries()) {
     after(() => machine?.stop());
 
     it("has a kernel of its own, and an overlay over virtio-fs with DAX as its root", async () => {
-      const script = "uname -r; cat /proc/self/mountinfo";
-      const { status, stdout, stderr } = await machine.run("root", ["/bin/sh", "-c", script]);
+      const script = "uname -r; hostname; cat /proc/self/mountinfo";
+      const { status, stdout, stderr } = await machine.run("root", ["/bin/sh", "-c", script], {
+        edit: (spec) => {
+          spec.hostname = "its-own-name";
+        },
+      });
       assert.equal(status, 0, stderr + (await machine.containerd.logTail(30)));
-      const [kernel = "", ...mountinfo] = stdout.toString().split("\n");
+      const [kernel = "", hostname, ...mountinfo] = stdout.toString().split("\n");
       assert.notEqual(kernel, release());
+      assert.equal(hostname, "its-own-name");
       const root = parseMountinfo(mountinfo.join("\n")).find(({ point }) => point === "/");
       assert.equal(root?.type, "overlay");
       const lower = root?.options.find((option) => option.startsWith("lowerdir="));

@@ -158,9 +158,14 @@ export class Machine {
     command: readonly string[],
     { input, flags = [], runtime = RUNTIME, edit }: RunOptions = {},
   ): Promise<Outcome> {
-    const what = ["--runtime", runtime, ...flags, IMAGE_NAME, this.name(suffix), ...command];
-    if (edit === undefined) return this.ctr(["run", "--rm", ...this.#fifoFlags, ...what], input);
-    return this.#runEdited(this.name(suffix), what, edit, input);
+    const what = ["--runtime", runtime, ...flags, IMAGE_NAME, this.name(suffix)];
+    if (edit === undefined) return this.ctr(["run", "--rm", ...this.#fifoFlags, ...what, ...command], input);
+    // Some ctr take a flag of the command for one of theirs.
+    const withCommand = (spec: Spec) => {
+      spec.process["args"] = command;
+      edit(spec);
+    };
+    return this.#runEdited(this.name(suffix), what, withCommand, input);
   }
 
   async #runEdited(
