@@ -12,6 +12,7 @@ import { describeMachine } from "./machine-description.js";
 import { processesOf, pssMib, type SandboxProcesses } from "./memory.js";
 import { ownWrites } from "./own-writes.js";
 import { formatTable, type Row } from "./table.js";
+import { taskCalls } from "./task-calls.js";
 
 // npm run bench: how fast a sandbox starts, and what it costs. The peer in each table is runc, in the same run on the same
 // machine, or the sandbox before. npm run bench -- front-end: kata-fsd beside virtiofsd, without virtual machines. npm run bench -- writes: what
@@ -45,6 +46,7 @@ try {
   const tables = [
     formatTable("Start of a shim", await shimStart()),
     formatTable("A container from call to exit", await containerRun()),
+    formatTable("Calls and streams of a running container", await taskCalls(machine, runs)),
     formatTable("Memory (PSS)", await memory()),
   ];
   const about = `${runs} runs each, in turn; containerd ${options.containerd}; ${describeMachine()}`;

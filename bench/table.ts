@@ -3,7 +3,7 @@ import { type Summary, summarise } from "./statistics.js";
 export interface Row {
   readonly title: string;
   readonly values: readonly number[];
-  readonly unit: "ms" | "MiB" | "×";
+  readonly unit: "ms" | "MiB" | "MB/s" | "×";
 }
 
 /** Rows as a Markdown table: median, minimum and maximum of each. */
@@ -18,6 +18,8 @@ export function formatTable(title: string, rows: readonly Row[]): string {
 }
 
 function formatRow(title: string, { median, min, max, runs }: Summary, unit: Row["unit"]): string {
-  const figure = (value: number) => `${value.toFixed(unit === "ms" ? 0 : unit === "MiB" ? 1 : 2)} ${unit}`;
+  // State takes less than a millisecond.
+  const digits = unit === "ms" && median >= 10 ? 0 : unit === "MiB" || unit === "MB/s" ? 1 : 2;
+  const figure = (value: number) => `${value.toFixed(digits)} ${unit}`;
   return `| ${title} | ${figure(median)} | ${figure(min)} | ${figure(max)} | ${runs} |`;
 }

@@ -173,10 +173,10 @@ export class Machine {
   async runDetached(
     suffix: string,
     command: readonly string[],
-    { flags = [] }: Pick<RunOptions, "flags"> = {},
+    { flags = [], runtime = RUNTIME }: Pick<RunOptions, "flags" | "runtime"> = {},
   ): Promise<void> {
     const name = this.name(suffix);
-    const words = ["run", "--detach", "--runtime", RUNTIME, ...flags, IMAGE_NAME, name, ...command];
+    const words = ["run", "--detach", "--runtime", runtime, ...flags, IMAGE_NAME, name, ...command];
     const { status, stderr } = await this.ctr(words);
     assert.equal(status, 0, stderr + (await this.containerd.logTail(30)));
   }

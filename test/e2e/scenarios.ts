@@ -39,11 +39,11 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: "a child that is killed", command: sh("sh -c 'kill -KILL $$'; echo $?") },
   { name: "standard error apart from output", command: sh("echo out; echo err >&2; exit 3") },
   {
-    name: "16 MiB of input",
+    name: "64 MiB of input",
     command: ["/bin/md5sum"],
-    input: () => Buffer.alloc(16 * MIB, "sixteen mebibytes of these\n"),
+    input: () => Buffer.alloc(64 * MIB, "sixty-four mebibytes of these\n"),
   },
-  { name: "200,000 lines", command: sh("busybox seq 1 200000") },
+  { name: "a million lines", command: sh("busybox seq 1 1000000") },
   { name: "binary output", command: sh("busybox dd if=/data/sample.bin bs=64k count=16 2>/dev/null") },
   {
     name: "a child that holds the output after its parent's end",
@@ -121,6 +121,11 @@ export const SCENARIOS: readonly Scenario[] = [
     command: sh("ls /dev | busybox grep -v core; echo x > /dev/null; head -c 4 /dev/zero | md5sum"),
   },
   { name: "a device that is not allowed", command: sh("busybox mknod /tmp/mem c 1 1 && head -c1 /tmp/mem") },
+  {
+    name: "a device more",
+    flags: () => ["--device", "/dev/full"],
+    command: sh("stat -c '%t %T %a' /dev/full; echo x > /dev/full"),
+  },
   { name: "capabilities", command: statusLines("CapInh|CapPrm|CapEff|CapBnd|CapAmb") },
   {
     name: "a capability more",
@@ -147,6 +152,11 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: "no new privileges", command: statusLines("NoNewPrivs") },
   { name: "new privileges", flags: () => ["--allow-new-privs"], command: statusLines("NoNewPrivs") },
   { name: "system calls filtered", flags: () => ["--seccomp"], command: statusLines("Seccomp") },
+  {
+    name: "a system call that the filter refuses",
+    flags: () => ["--seccomp"],
+    command: sh("busybox unshare -U true 2>&1; echo $?"),
+  },
   { name: "system calls not filtered", command: statusLines("Seccomp") },
   { name: "limits", command: sh("ulimit -n; ulimit -Hn; ulimit -c") },
   { name: "masked paths", command: sh("cat /proc/keys /proc/timer_list; ls /proc/scsi /sys/firmware") },
