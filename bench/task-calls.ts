@@ -20,7 +20,7 @@ export async function taskCalls(machine: Machine, runs: number): Promise<Row[]> 
     const zeros = Buffer.alloc(STREAM_MIB * MIB);
     const script = `busybox dd if=/dev/zero bs=64k count=${STREAM_MIB * 16} 2>/dev/null`;
     for (let run = 0; run < runs; run++) {
-      const execMs = await tookMs(machine, ["/bin/true"]);
+      const execMs = await tookMs(machine, ["/bin/busybox", "true"]);
       exec.push(execMs);
       stdout.push(perSecond((await tookMs(machine, ["/bin/sh", "-c", script])) - execMs));
       stdin.push(perSecond((await tookMs(machine, ["/bin/sh", "-c", "cat > /dev/null"], zeros)) - execMs));

@@ -198,8 +198,12 @@ export class Machine {
   }
 
   /** Runs a command in a container that is there. */
-  exec(suffix: string, command: readonly string[], input?: Buffer): Promise<Outcome> {
-    const execId = `e${randomBytes(4).toString("hex")}`;
+  exec(
+    suffix: string,
+    command: readonly string[],
+    input?: Buffer,
+    execId = `e${randomBytes(4).toString("hex")}`,
+  ): Promise<Outcome> {
     const words = ["task", "exec", ...this.#fifoFlags, "--exec-id", execId, this.name(suffix), ...command];
     return this.ctr(words, input);
   }
