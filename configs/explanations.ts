@@ -108,7 +108,7 @@ export const EXPLANATIONS: Explanations = {
       cgroupEmptySeconds:
         "Until the control groups of a sandbox are without processes, once those have been killed: then they can be removed.",
       unusedSeconds:
-        "How long a shim without a task and without a connection of containerd stays, such as one whose containerd ended while it was started.",
+        "How long a shim without a task stays, such as one whose containerd ended while it was started; twice as long while containerd is connected.",
       lossSeconds: "Between the loss of the agent and the knowledge why, which the error tells.",
       outputIdleSeconds:
         "How long the output of a process that has ended may stand still before its exit is reported. The agent itself ends it half a second after the exit; emulation on a busy host is slower.",

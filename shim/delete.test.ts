@@ -40,9 +40,12 @@ function runDelete(cleanUp = "", configFile = join(bundle, "none.yaml")) {
     `import { deleteTask } from ${JSON.stringify(join(HERE, "delete.ts"))};
      import { writeFileSync } from "node:fs";
      const args = { action: "delete", id: "c1", namespace: "n", address: "/run/test.sock", publishBinary: "", bundle: "", debug: false } as const;
-     process.exit(await deleteTask(args, process.cwd(), async ({ address, namespace, id }) => {
-       writeFileSync("cleaned-up", [address, namespace, id].join(" "));
-       ${cleanUp}
+     process.exit(await deleteTask(args, process.cwd(), {
+       cleanUpSandbox: async ({ address, namespace, id }) => {
+         writeFileSync("cleaned-up", [address, namespace, id].join(" "));
+         ${cleanUp}
+       },
+       runLastHooks: async (...of) => writeFileSync("last-hooks", of.join(" ")),
      }));`,
   );
   const tsx = import.meta.resolve("tsx");
@@ -76,6 +79,7 @@ test("ends shim, sandbox, socket and mounts, and answers 137", async () => {
   assert.ok(Math.abs(response.exited_at.seconds - Date.now() / 1_000) < 10);
   assert.equal(await exited, "SIGKILL");
   assert.equal(readFileSync(join(bundle, "cleaned-up"), "utf8"), "/run/test.sock n c1");
+  assert.equal(readFileSync(join(bundle, "last-hooks"), "utf8"), `c1 ${bundle}`);
   assert.equal(existsSync(socket), false);
   assert.equal(isMounted(), false);
 

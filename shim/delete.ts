@@ -20,6 +20,15 @@ const KILLED_STATUS = 137;
 /** Ends what is left of a sandbox on the host: QEMU, kata-fsd, mounts, directories. Must be harmless when nothing is. */
 export type CleanUpSandbox = (sandbox: SandboxIdentity) => Promise<void>;
 
+/** Has the host take back what its hooks have prepared for a container. @throws when one of them fails */
+export type RunLastHooks = (id: string, bundle: string) => Promise<void>;
+
+/** What is left to do for a task whose shim is gone. */
+export interface CleanUp {
+  readonly cleanUpSandbox: CleanUpSandbox;
+  readonly runLastHooks: RunLastHooks;
+}
+
 /**
  * The `delete` action, for a task whose shim is gone or hangs: ends what belongs to it, and prints a DeleteResponse. The guest is not
  * asked for anything. What cannot be cleaned up is reported on stderr, which containerd logs; the response is printed in any
@@ -27,16 +36,12 @@ export type CleanUpSandbox = (sandbox: SandboxIdentity) => Promise<void>;
  *
  * @returns the process's exit status
  */
-export async function deleteTask(
-  args: ShimArgs,
-  bundle: string,
-  cleanUpSandbox: CleanUpSandbox,
-): Promise<number> {
+export async function deleteTask(args: ShimArgs, bundle: string, rest: CleanUp): Promise<number> {
   await attempt("the configuration", readTimeLimits, "not read");
   const limitMs = timeLimitMs("deleteSeconds");
   const limit = new AbortController();
   const timeout = sleep(limitMs, "timeout", { signal: limit.signal });
-  const outcome = await Promise.race([cleanUp(args, bundle, cleanUpSandbox), timeout]);
+  const outcome = await Promise.race([cleanUp(args, bundle, rest), timeout]);
   limit.abort();
   if (outcome === "timeout") warn(`clean-up of ${args.id} is not complete after ${limitMs} ms`);
   process.stdout.write(
@@ -45,14 +50,15 @@ export async function deleteTask(
   return 0;
 }
 
-async function cleanUp(args: ShimArgs, bundle: string, cleanUpSandbox: CleanUpSandbox): Promise<void> {
+async function cleanUp(args: ShimArgs, bundle: string, rest: CleanUp): Promise<void> {
   if (ownsSandbox(bundle)) {
     await attempt("the shim", () => killShim(bundle));
-    await attempt("the sandbox", () => cleanUpSandbox(args));
+    await attempt("the sandbox", () => rest.cleanUpSandbox(args));
     await attempt("the socket", () =>
       rmSync(socketPath(args.address, args.namespace, args.id), { force: true }),
     );
   }
+  await attempt("its last hook", () => rest.runLastHooks(args.id, bundle), "not run");
   await attempt("the rootfs", () => unmountRootfs(bundle));
 }
 

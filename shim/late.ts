@@ -4,6 +4,6 @@
  */
 export { deleteTask } from "./delete.js";
 export { runtimeInfo, versionText } from "./info.js";
-export { cleanUpSandbox, createSandboxFactory } from "./sandbox/index.js";
+export { cleanUpSandbox, createSandboxFactory, runLastHooks } from "./sandbox/index.js";
 export { serve } from "./serve.js";
 export { setAddressAnsweredMs } from "./start-clock.js";

@@ -8,13 +8,16 @@ export class Lifetime {
   readonly #isIdle: () => boolean;
   readonly #unusedLimitMs: () => number;
   readonly #connections = new Set<Socket>();
+  /** Whether there was no task when the timer went off last. */
+  #wasIdle = false;
   #timer: NodeJS.Timeout | undefined;
   #hasEnded = false;
   #end: (reason: string) => void = () => {};
 
   /**
    * @param isIdle whether there is no task
-   * @param unusedLimitMs how long it waits for containerd then: a shim whose containerd stopped during `start` is known to nobody
+   * @param unusedLimitMs how long it waits for containerd then: a shim whose containerd stopped during `start` is known to nobody. At the
+   *   longest twice that while containerd is connected: a containerd 1.6 that was killed during Create keeps a shim that has nothing
    */
   constructor(isIdle: () => boolean, unusedLimitMs = () => timeLimitMs("unusedSeconds")) {
     this.#isIdle = isIdle;
@@ -28,7 +31,6 @@ export class Lifetime {
   /** Counts a connection of containerd until it closes. */
   track(connection: Socket): void {
     this.#connections.add(connection);
-    clearTimeout(this.#timer);
     connection.once("close", () => {
       this.#connections.delete(connection);
       if (this.#connections.size === 0) this.#restartTimer();
@@ -63,8 +65,13 @@ export class Lifetime {
     // The first Create may bring another limit.
     const limitMs = this.#unusedLimitMs();
     this.#timer = setTimeout(() => {
-      if (this.#isIdle()) this.end(`no connection and no task for ${limitMs / 1_000} s`);
-      else this.#restartTimer();
+      const isIdle = this.#isIdle();
+      if (isIdle && (this.#wasIdle || this.#connections.size === 0)) {
+        this.end(`no task for ${limitMs / 1_000} s`);
+        return;
+      }
+      this.#wasIdle = isIdle;
+      this.#restartTimer();
     }, limitMs);
   }
 }

@@ -24,8 +24,9 @@ export async function runShim(argv: readonly string[], loadLate: () => Promise<L
     case "start":
       return await start(args, loadLate);
     case "delete": {
-      const { cleanUpSandbox, deleteTask } = await loadLate();
-      return await deleteTask(args, args.bundle === "" ? process.cwd() : args.bundle, cleanUpSandbox);
+      const { cleanUpSandbox, deleteTask, runLastHooks } = await loadLate();
+      const bundle = args.bundle === "" ? process.cwd() : args.bundle;
+      return await deleteTask(args, bundle, { cleanUpSandbox, runLastHooks });
     }
     case "info": {
       const { runtimeInfo } = await loadLate();

@@ -24,13 +24,16 @@ import { connectAgent } from "./guest-boot.js";
 import { isDirectoryGuest } from "./guest-os.js";
 import { createGuestSandbox } from "./guest-sandbox.js";
 import { HealthWatch } from "./health-watch.js";
+import { attemptHooks, type HookedContainer, runHooks } from "./hooks.js";
 import { HostCgroups } from "./host-cgroups.js";
 import { HostEvents } from "./host-events.js";
 import { KataSandbox } from "./kata-sandbox.js";
 import { removeDirectory, type SandboxLayout, STATE_DIRECTORY, sandboxLayout } from "./layout.js";
 import { configureGuestNetwork } from "./network/guest-network.js";
+import { withHolder } from "./network/namespace-holder.js";
 import { openPodNamespace } from "./network/pod-namespace.js";
 import { PodNetwork } from "./network/pod-network.js";
+import { hasHooks } from "./oci/hooks.js";
 import { hostnameOf } from "./oci/hostname.js";
 import { requirePodFeatures } from "./oci/pod-features.js";
 import { readConfig } from "./oci/read-config.js";
@@ -89,8 +92,7 @@ async function bringUp(
   undo.add(layout.directory, () => removeDirectory(layout));
   const cgroups = enterCgroups(id, config, layout, runtime.sandboxCgroupOnly, undo, logger);
 
-  const network = PodNetwork.join(openPodNamespace(config), layout.network);
-  undo.add("the network", () => network.part());
+  const network = await joinNetwork({ id, bundle, config }, layout, undo, logger);
 
   const broker = new OverlayBroker(logger);
   const shares = Shares.create(layout, broker);
@@ -174,6 +176,7 @@ async function bringUp(
     });
   };
   return new KataSandbox({
+    id,
     sysctls: sysctlsOf(config),
     ...{ vmmPid: qemu.pid, agent, vm, shares, died, undo, phases, beforeStop, logger },
     description: {
@@ -205,6 +208,34 @@ async function checkQemu(command: QemuCommand, dax: boolean): Promise<void> {
     if (!(error instanceof QemuError)) throw error;
     throw new ShimError(StatusCode.FAILED_PRECONDITION, error.message, { cause: error });
   }
+}
+
+/**
+ * What prepares the sandbox on the host may also make its network, as nerdctl does: its hooks come first, and get a process of the namespace, since
+ * QEMU is not there yet.
+ */
+async function joinNetwork(
+  container: Omit<HookedContainer, "pid">,
+  layout: SandboxLayout,
+  undo: UndoStack,
+  logger: ShimLogger,
+): Promise<PodNetwork> {
+  const pod = openPodNamespace(container.config);
+  try {
+    if (hasHooks(container.config)) {
+      undo.add("the hooks", () => attemptHooks({ ...container, pid: 0 }, "poststop", logger));
+      await withHolder(pod.namespace, async (pid) => {
+        await runHooks({ ...container, pid }, "prestart");
+        await runHooks({ ...container, pid }, "createRuntime");
+      });
+    }
+  } catch (error) {
+    pod.namespace.close();
+    throw error;
+  }
+  const network = PodNetwork.join(pod, layout.network);
+  undo.add("the network", () => network.part());
+  return network;
 }
 
 /** From here on, what the shim starts is in the sandbox's control groups. */

@@ -5,6 +5,8 @@ import type { Logger } from "../log/logger.js";
 import type { ContainerSpec, Sandbox, SandboxDescription } from "../task/sandbox-port.js";
 import type { AgentClient } from "./agent-client.js";
 import type { ElasticVm } from "./elastic-vm.js";
+import { attemptHooks, type HookedContainer, runHooks } from "./hooks.js";
+import { hasHooks } from "./oci/hooks.js";
 import { requirePodFeatures } from "./oci/pod-features.js";
 import { readConfig } from "./oci/read-config.js";
 import { limitsOfContainer, updatedLimits } from "./oci/resource-limits.js";
@@ -20,6 +22,8 @@ const INIT = "";
 
 /** What a sandbox that is up is made of. */
 export interface SandboxParts {
+  /** Also of the container that it is brought up for, whose hooks have been run. */
+  readonly id: string;
   readonly vmmPid: number;
   readonly agent: AgentClient;
   readonly vm: ElasticVm;
@@ -44,6 +48,8 @@ export interface SandboxParts {
 /** A VM whose agent answers, with containers in it. */
 export class KataSandbox implements Sandbox {
   readonly #parts: SandboxParts;
+  /** The containers that have hooks. */
+  readonly #hooked = new Map<string, HookedContainer>();
   #hasContainer = false;
   #isLost = false;
 
@@ -69,6 +75,7 @@ export class KataSandbox implements Sandbox {
         const config = readConfig(bundle);
         requirePodFeatures(config);
         const spec = specMessage(config);
+        await this.#prepareHooks({ id, bundle, config, pid: this.vmmPid });
         await vm.require(id, limitsOfContainer(config));
         const root = planRootfs(id, rootfs, join(bundle, "rootfs"));
         const volumes = planVolumes(id, spec.Mounts ?? []);
@@ -90,13 +97,16 @@ export class KataSandbox implements Sandbox {
     } catch (error) {
       vm.release(id);
       this.#unshare(id);
+      await this.#forgetHooks(id);
       throw error;
     }
   }
 
   async startContainer(containerId: string): Promise<void> {
-    const { agent, phases } = this.#parts;
+    const { agent, phases, logger } = this.#parts;
     const [, tookMs] = await timed(() => agent.startContainer(containerId));
+    const hooked = this.#hooked.get(containerId);
+    if (hooked !== undefined) await attemptHooks(hooked, "poststart", logger);
     if (this.#hasContainer) return;
     this.#hasContainer = true;
     phases.containerStart += tookMs;
@@ -183,6 +193,7 @@ export class KataSandbox implements Sandbox {
     await this.#parts.agent.removeContainer(containerId);
     this.#parts.vm.release(containerId);
     this.#unshare(containerId);
+    await this.#forgetHooks(containerId);
   }
 
   /** Lets the guest write back what it has, then ends everything on the host. */
@@ -199,7 +210,24 @@ export class KataSandbox implements Sandbox {
     await attempt("the sandbox's report", beforeStop);
     if (!this.#isLost) await attempt("DestroySandbox", () => agent.destroySandbox());
     agent.close();
+    for (const containerId of [...this.#hooked.keys()]) await this.#forgetHooks(containerId);
     await undo.undo();
+  }
+
+  async #prepareHooks(container: HookedContainer): Promise<void> {
+    if (!hasHooks(container.config)) return;
+    this.#hooked.set(container.id, container);
+    if (container.id === this.#parts.id) return;
+    await runHooks(container, "prestart");
+    await runHooks(container, "createRuntime");
+  }
+
+  /** The sandbox's own are run when all else is undone. */
+  async #forgetHooks(containerId: string): Promise<void> {
+    const container = this.#hooked.get(containerId);
+    this.#hooked.delete(containerId);
+    if (container === undefined || containerId === this.#parts.id) return;
+    await attemptHooks({ ...container, pid: 0 }, "poststop", this.#parts.logger);
   }
 
   #unshare(containerId: string): void {

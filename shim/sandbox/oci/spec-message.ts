@@ -3,7 +3,7 @@ import { JsonReader } from "./json-reader.js";
 
 /**
  * The OCI configuration of a container as a message of the agent's protocol. What names things of the host has no place in
- * a guest and is left out: hooks, device rules, block and network limits, labels of SELinux and AppArmor.
+ * a guest and is left out: hooks, which run on the host, device rules, block and network limits, labels of SELinux and AppArmor.
  *
  * @param config config.json, as it was parsed
  * @throws ShimError INVALID_ARGUMENT for a document that is no OCI configuration
