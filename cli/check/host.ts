@@ -1,5 +1,6 @@
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, existsSync } from "node:fs";
 import { mountedHierarchies } from "../../lib/cgroup/hierarchies.js";
+import { TUN_DEVICE } from "../../lib/sys/tap.js";
 import { STATE_DIRECTORY } from "../../shim/sandbox/layout.js";
 import { AcceleratorError, chooseAccelerator } from "../../shim/vm/accelerator.js";
 import { inspectSandboxes } from "../sandboxes/inspect.js";
@@ -10,7 +11,7 @@ const NODE_MIN_MAJOR = 20;
 
 /** The machine itself. */
 export async function checkHost(): Promise<readonly Finding[]> {
-  return [user(), node(), kvm(), cgroups(), stateDirectory(), await deadSandboxes()];
+  return [user(), node(), kvm(), cgroups(), tap(), stateDirectory(), await deadSandboxes()];
 }
 
 function user(): Finding {
@@ -53,6 +54,12 @@ function cgroups(): Finding {
   const found = `version 1: ${controllers.join(", ")}`;
   if (["cpu", "memory"].every((name) => controllers.includes(name))) return ok("control groups", found);
   return warning("control groups", found, "enable the controllers cpu and memory");
+}
+
+/** What a network card of a virtual machine is on the host. */
+function tap(): Finding {
+  if (existsSync(TUN_DEVICE)) return ok("network", TUN_DEVICE);
+  return warning("network", `no ${TUN_DEVICE}`, "modprobe tun: a sandbox with a network does not start");
 }
 
 function stateDirectory(): Finding {

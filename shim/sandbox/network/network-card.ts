@@ -10,7 +10,8 @@ import {
 import { hasErrno } from "../../../lib/sys/errno.js";
 import { close } from "../../../lib/sys/file.js";
 import type { NetworkNamespace } from "../../../lib/sys/network-namespace.js";
-import { openTap } from "../../../lib/sys/tap.js";
+import { openTap, TUN_DEVICE } from "../../../lib/sys/tap.js";
+import { messageOf, ShimError, StatusCode } from "../../error.js";
 import type { PodInterface } from "./scan.js";
 
 /** A virtual machine's network card, joined to an interface of its network namespace. */
@@ -24,7 +25,7 @@ export interface NetworkCard {
  * Makes a tap interface beside `linked` and has the kernel hand over everything that comes in at either to the other one: packets
  * never meet the namespace's own protocols. The card has the interface's MAC address, and so its place in the network.
  *
- * @throws SysError; nothing is left of it then
+ * @throws ShimError FAILED_PRECONDITION when the host's kernel lacks what it takes, SysError; nothing is left of it then
  */
 export function joinCard(
   namespace: NetworkNamespace,
@@ -33,7 +34,9 @@ export function joinCard(
   index: number,
 ): NetworkCard {
   const name = `tap${index}_kata`;
-  const tapFd = namespace.run(() => openTap(name));
+  const tapFd = requiringKernel(`${TUN_DEVICE}, which its module tun makes`, () =>
+    namespace.run(() => openTap(name)),
+  );
   let isJoined = false;
   try {
     const tap = socket.links().find((each) => each.name === name);
@@ -48,9 +51,11 @@ export function joinCard(
         flags: NLM_F_CREATE | NLM_F_EXCL,
         subject: `traffic from ${from.name} to ${to.name}`,
       };
-      socket.change(Rtm.NEWQDISC, encodeIngress(from.index), options);
-      isJoined = true;
-      socket.change(Rtm.NEWTFILTER, encodeRedirect(from.index, to.index), options);
+      requiringKernel("the modules sch_ingress, cls_u32 and act_mirred", () => {
+        socket.change(Rtm.NEWQDISC, encodeIngress(from.index), options);
+        isJoined = true;
+        socket.change(Rtm.NEWTFILTER, encodeRedirect(from.index, to.index), options);
+      });
     }
     return { mac: link.mac, tapFd };
   } catch (error) {
@@ -58,6 +63,18 @@ export function joinCard(
     // What somebody else has hung there is not ours to take away.
     if (isJoined) partInterface(socket, link.index);
     throw error;
+  }
+}
+
+/** ENOENT is what the kernel says of a device, a discipline, a filter or an action that it does not have. */
+function requiringKernel<T>(needed: string, work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    if (!hasErrno(cause, "ENOENT", "EOPNOTSUPP")) throw cause;
+    const found = messageOf(cause);
+    const message = `the sandbox has a network, and the host's kernel no means for it (${found}); needed: ${needed}`;
+    throw new ShimError(StatusCode.FAILED_PRECONDITION, message, { cause });
   }
 }
 
