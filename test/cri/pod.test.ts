@@ -44,6 +44,8 @@ for (const { series, handler } of [...kinds, { series: "2.1", handler: SHIM_HAND
       const boot = "cat /proc/sys/kernel/random/boot_id";
       assert.equal(await node.output(first, boot), await node.output(second, boot));
       assert.equal(await node.output(first, "busybox hostname"), "pod\n");
+      const { ip } = (await node.client.podSandboxStatus(pod.id)).network;
+      assert.ok((await node.output(second, "busybox ip addr show dev eth0")).includes(`inet ${ip}/16 `), ip);
       assert.deepEqual((await node.log(pod, "first")).split("\n").sort(), ["", "to stderr", "to stdout"]);
       assert.equal((await node.client.listContainers()).length, 3);
 
@@ -178,7 +180,7 @@ for (const { series, handler } of [...kinds, { series: "2.1", handler: SHIM_HAND
       const bounding = BigInt(`0x${/^CapBnd:\t(\w+)$/m.exec(all)?.[1]}`);
       assert.ok((bounding & CAP_SYS_ADMIN) !== 0n, all);
       assert.match(all, /^Seccomp:\t0$/m);
-      for (const each of [id, privileged]) await node.client.removeContainer(each);
+      for (const each of [privileged, id]) await node.client.removeContainer(each);
     });
 
     it("is stopped and removed, also twice, and its containers after it", async () => {
