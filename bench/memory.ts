@@ -16,10 +16,10 @@ export interface SandboxProcesses {
 }
 
 /** How each is told by the words of its command line. */
-const IS: Readonly<Record<keyof SandboxProcesses, (words: readonly string[]) => boolean>> = {
+const IS: Readonly<Record<keyof SandboxProcesses, (words: readonly string[], pid: number) => boolean>> = {
   shim: (words) => words.some((word) => word.endsWith("/shim.cjs")) && words.at(-1) === "start",
-  // The process itself, not those that wait for it outside its namespaces.
-  daemon: (words) => words[1]?.endsWith("/fsd.cjs") === true,
+  // The process itself, not those that wait for it outside its namespaces, nor the one that keeps what it has open.
+  daemon: (words, pid) => words[1]?.endsWith("/fsd.cjs") === true && nameOf(pid) !== "kata-fsd-keeper",
   qemu: (words) => words.some((word) => word.endsWith("/qemu-system-x86_64")),
 };
 
@@ -30,7 +30,7 @@ export function findProcess(sandboxId: string, what: keyof SandboxProcesses): nu
     .filter(Number.isInteger)
     .find((pid) => {
       const words = wordsOf(pid);
-      return words.some((word) => word.includes(sandboxId)) && IS[what](words);
+      return words.some((word) => word.includes(sandboxId)) && IS[what](words, pid);
     });
 }
 
@@ -45,9 +45,17 @@ export function processesOf(sandboxId: string): SandboxProcesses {
 }
 
 function wordsOf(pid: number): string[] {
+  return readProcFile(pid, "cmdline").split("\0").slice(0, -1);
+}
+
+function nameOf(pid: number): string {
+  return readProcFile(pid, "comm").trim();
+}
+
+function readProcFile(pid: number, name: string): string {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
+    return readFileSync(`/proc/${pid}/${name}`, "utf8");
   } catch {
-    return []; // It has ended meanwhile.
+    return ""; // It has ended meanwhile.
   }
 }

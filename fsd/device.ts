@@ -5,6 +5,7 @@ import type { VhostUserEvents } from "../lib/vhost-user/device-model.js";
 import type { SegmentList } from "../lib/virtio/segment-list.js";
 import type { SplitVirtqueue } from "../lib/virtio/split-virtqueue.js";
 import { VirtqueueError } from "../lib/virtio/virtqueue-error.js";
+import { type DeviceMemory, daxWindowBytes } from "./device-memory.js";
 import type { EventQueue } from "./events/event-queue.js";
 import type { HostWatcher } from "./events/host-watcher.js";
 import type { FsdLog, FuseServer, KeptQueues } from "./fuse/fuse-server.js";
@@ -12,6 +13,7 @@ import { createFuseServer } from "./fuse/server.js";
 import { createFsdMetrics, type DeviceMetricsReport, reportDeviceMetrics } from "./metrics.js";
 import { type DeviceOptions, deviceName } from "./options/device-options.js";
 import { MarkBrokerSocket } from "./passthrough/mark-broker.js";
+import type { Repaired } from "./passthrough/repair.js";
 import { virtioFsConfig, virtioFsQueues } from "./virtio-fs-config.js";
 
 /** How often requests that wait for a lock are tried again: soon at first, then less and less. */
@@ -44,16 +46,19 @@ export class FsDevice implements VhostUserEvents {
   #watcher: HostWatcher | null = null;
   #needsReset = false;
   #isClosed = false;
+  /** Queues with requests that another worker has taken and not answered. */
+  readonly #again = new Set<number>();
 
   /** @param socketFd the connection, which belongs to the device from now on */
   constructor(
     socketFd: number,
     private readonly options: DeviceOptions,
+    private readonly memory: DeviceMemory,
     private readonly log: FsdLog,
     longCallsMax: number,
     serveWhile: ServeWhile,
   ) {
-    const windowBytes = options.dax === "never" ? 0 : options.daxWindowBytes;
+    const windowBytes = daxWindowBytes(options);
     this.#window = windowBytes === 0 ? null : new BackendChannel(windowBytes, serveWhile);
     const { overlayBrokerFd } = options;
     this.queueCount = virtioFsQueues(options.requestQueues);
@@ -65,6 +70,7 @@ export class FsDevice implements VhostUserEvents {
       metrics: this.#metrics,
       longCallsMax,
       log,
+      state: memory.fs,
     });
     this.backend = new VhostUserBackend(
       socketFd,
@@ -76,13 +82,28 @@ export class FsDevice implements VhostUserEvents {
         acknowledges: true,
       },
       this,
+      memory.vhost,
     );
+  }
+
+  /**
+   * Goes on where another worker stopped, whose memory and descriptors this device has.
+   * @returns false when the front end has gone meanwhile
+   * @throws VhostUserError, VirtqueueError, SysError
+   */
+  resume({ inodes, handles }: Repaired): boolean {
+    this.#metrics.inodesLive = inodes;
+    this.#metrics.handlesLive = handles;
+    for (let index = 0; index < this.queueCount; index++) this.#again.add(index);
+    this.backend.resume();
+    return this.backend.receive();
   }
 
   /** Whether there is something for {@link serve} to do. */
   get hasWork(): boolean {
     if (this.#isClosed) return false;
     if (this.#server.hasDone(this.#keptQueues)) return true;
+    for (const index of this.#again) if (this.backend.queues.get(index) !== undefined) return true;
     for (let index = 0; index < this.queueCount; index++) {
       if (this.backend.queues.get(index)?.hasNext === true) return true;
     }
@@ -125,6 +146,7 @@ export class FsDevice implements VhostUserEvents {
     memory.hold();
     this.#isServing = true;
     try {
+      if (this.#again.size > 0) this.#serveAgain();
       this.#server.answerDone(this.#keptQueues);
       this.#serveQueues();
       this.#retryMs = RETRY_MIN_MS;
@@ -159,6 +181,38 @@ export class FsDevice implements VhostUserEvents {
     const retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS);
     this.serve();
     this.#retryMs = retryMs;
+  }
+
+  /** Serves what another worker has taken and not answered: first the request that it served when it died. */
+  #serveAgain(): void {
+    const { interrupted } = this.#server;
+    const first = interrupted?.queueIndex ?? -1;
+    for (const index of [...this.#again].sort((a, b) => Number(b === first) - Number(a === first))) {
+      const queue = this.backend.queues.get(index);
+      if (queue === undefined) continue;
+      this.#again.delete(index);
+      const heads = queue.unanswered();
+      if (interrupted?.queueIndex === index)
+        heads.sort((a, b) => Number(b === interrupted.head) - Number(a === interrupted.head));
+      for (const head of heads) {
+        this.#guard(index, () => {
+          queue.resume(head);
+          const written = this.#server.handleAgain(index, head, queue.readable, queue.writable);
+          if (written < 0) queue.defer();
+          else this.backend.queues.complete(index, queue, head, written);
+        });
+      }
+    }
+  }
+
+  /** Does something with a queue, which is broken if that shows that the guest broke the rules. */
+  #guard(index: number, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (!(error instanceof VirtqueueError)) throw error;
+      this.backend.queues.break(index, error);
+    }
   }
 
   #serveQueues(): void {
@@ -230,20 +284,19 @@ export class FsDevice implements VhostUserEvents {
   #settle(): void {
     if (this.#needsReset) this.#server.reset();
     this.#needsReset = false;
-    if (this.#isClosed) this.#server.close();
+    if (!this.#isClosed) return;
+    this.#server.close();
+    this.memory.erase();
   }
 
   /** Answers a request that was kept. */
   #answerKept(index: number, head: number, write: (writable: SegmentList) => number): void {
     const queue = this.backend.queues.get(index);
     if (queue === undefined) return;
-    try {
+    this.#guard(index, () => {
       queue.resume(head);
       this.backend.queues.complete(index, queue, head, write(queue.writable));
-    } catch (error) {
-      if (!(error instanceof VirtqueueError)) throw error;
-      this.backend.queues.break(index, error);
-    }
+    });
   }
 
   #serveQueue(index: number, queue: SplitVirtqueue): void {

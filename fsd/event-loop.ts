@@ -1,10 +1,13 @@
 import { close } from "../lib/sys/file.js";
 import { PollSet } from "../lib/sys/poll.js";
 import { acceptUnix, MessageSocket } from "../lib/sys/unix-socket.js";
+import type { ServeWhile } from "../lib/vhost-user/backend-channel.js";
 import { FsDevice } from "./device.js";
+import type { DeviceMemory } from "./device-memory.js";
 import { EventStream } from "./events/event-stream.js";
 import type { FsdLog } from "./fuse/fuse-server.js";
 import { type DeviceOptions, deviceName } from "./options/device-options.js";
+import type { Repaired } from "./passthrough/repair.js";
 import { RingPolling } from "./ring-polling.js";
 import { virtioFsQueues } from "./virtio-fs-config.js";
 
@@ -12,6 +15,9 @@ import { virtioFsQueues } from "./virtio-fs-config.js";
 export interface ListeningDevice {
   readonly options: DeviceOptions;
   readonly listeningFd: number;
+  readonly memory: DeviceMemory;
+  /** What was found in the memory, where another worker has served a front end there, with which this one goes on. */
+  readonly repaired: Repaired | undefined;
 }
 
 /** A guest that always has requests keeps the sockets, signals and what other threads have done waiting for so long. */
@@ -181,13 +187,31 @@ export class EventLoop {
   }
 
   #accept(slot: Slot): void {
-    const socketFd = acceptUnix(slot.listeningFd);
-    slot.device = new FsDevice(socketFd, slot.options, this.log, this.longCallsMax, (fd, isDone, timeoutMs) =>
-      this.#serveWhile(fd, isDone, timeoutMs),
-    );
-    this.#connected++;
+    const device = this.#createDevice(slot, acceptUnix(slot.listeningFd));
     this.log.info(`${deviceName(slot.options)}: front end connected`);
-    if (this.#follower !== undefined) this.#followDevice(slot.device, this.#follower);
+    if (this.#follower !== undefined) this.#followDevice(device, this.#follower);
+  }
+
+  #createDevice(slot: Slot, socketFd: number): FsDevice {
+    const { options, memory } = slot;
+    const serveWhile: ServeWhile = (fd, isDone, timeoutMs) => this.#serveWhile(fd, isDone, timeoutMs);
+    const device = new FsDevice(socketFd, options, memory, this.log, this.longCallsMax, serveWhile);
+    slot.device = device;
+    this.#connected++;
+    return device;
+  }
+
+  /**
+   * Goes on with the front ends of another worker. To be called once, before {@link run}.
+   * @throws VhostUserError, VirtqueueError, SysError
+   */
+  resume(): void {
+    for (const slot of this.#slots) {
+      if (slot.repaired === undefined) continue;
+      this.#hadFrontEnd = true;
+      const device = this.#createDevice(slot, slot.memory.vhost.socketFd);
+      if (!device.resume(slot.repaired)) this.#disconnect(slot);
+    }
   }
 
   #disconnect(slot: Slot): void {

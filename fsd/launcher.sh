@@ -5,7 +5,8 @@
 # inside. This script is then run three times, by unshare(1) and setpriv(1) of util-linux, and ends up as three processes:
 #
 #   outer   in the namespaces of whoever has started it: waits, and passes signals on
-#   init    the first process of a pid namespace, and else outside: waits, and removes the sockets, which the daemon cannot see
+#   init    the first process of a pid namespace, and else outside: waits, starts the daemon anew if it is killed, and removes the sockets,
+#           which the daemon cannot see
 #   daemon  Node, in mount, network and IPC namespaces as well
 #
 # When outer ends, however that happens, the kernel kills init, and with it all of its pid namespace. The daemon itself could
@@ -26,11 +27,66 @@ esac
 node=${KATA_FS_NODE:-node}
 fsd=$here/../fsd.cjs
 
+# Takes what the daemon has said.
+sockets=
+KATA_FSD_LEFT=
+export KATA_FSD_LEFT
+hear() {
+  echo . >&9
+  while read -r file path <&8 && [ "$file" != . ]; do
+    case $file in
+      keeper) KATA_FSD_LEFT=$path ;;
+      *) sockets="$sockets$file $path
+" ;;
+    esac
+  done
+}
+
+# Whether another daemon is to go on where the one before was killed. One that is killed again and again would be for ever.
+restarts=0
+deaths=
+deaths_max=${KATA_FSD_DEATHS_MAX:-5}
+succeed() {
+  [ "$status" -gt 128 ] && [ -z "$ending" ] && [ -n "$KATA_FSD_LEFT" ] || return 1
+  read -r now _ </proc/uptime
+  now=${now%.*}
+  deaths="$now $deaths"
+  if too_many $deaths; then
+    echo "kata-fsd: the worker was ended by $(cause), $deaths_max times within 10 s: giving up" >&2
+    return 1
+  fi
+  restarts=$((restarts + 1))
+  echo "kata-fsd: the worker was ended by $(cause); restart $restarts" >&2
+}
+
+# Whether the last $deaths_max of these times lie within ten seconds.
+too_many() {
+  [ $# -lt "$deaths_max" ] && return 1
+  last=$1
+  shift $((deaths_max - 1))
+  [ $((last - $1)) -lt 10 ]
+}
+
+# What has ended the daemon. The kernel's killer of processes that take too much memory counts what it does.
+oom_kills() {
+  path=$(sed -n 's/^0:://p' /proc/self/cgroup)
+  sed -n 's/^oom_kill //p' "/sys/fs/cgroup$path/memory.events" 2>/dev/null
+}
+cause() {
+  case $((status - 128)) in
+    9) [ "$(oom_kills)" = "$oom_kills_before" ] && echo SIGKILL || echo 'SIGKILL, being out of memory' ;;
+    11) echo 'SIGSEGV, in native code' ;;
+    31) echo 'SIGSYS, for a system call that it may not make' ;;
+    *) echo "signal $((status - 128))" ;;
+  esac
+}
+
 # Waits for process $1, and asks it to end when a signal asks for that. A signal interrupts wait.
 status=0
+ending=
 await() {
   child=$1
-  trap 'kill -s TERM "$child" 2>/dev/null' TERM INT HUP
+  trap 'ending=1; kill -s TERM "$child" 2>/dev/null' TERM INT HUP
   while
     wait "$child"
     status=$?
@@ -57,17 +113,22 @@ case $stage in
     read -r stat <"/proc/$KATA_FSD_OUTER/stat" || exit 1
     case $stat in *') Z '*) exit 1 ;; esac
     unset KATA_FSD_OUTER KATA_FSD_BOUNDING
-    # A pipe without a process at its other end: the daemon says by it which files its sockets are, which it cannot see later.
+    # A pipe without a process at its other end: the daemon says by it which files its sockets are, which it cannot see later, and which
+    # process keeps what it has open, for the daemon that comes after it.
     exec 8<<-SOCKETS
 	SOCKETS
     exec 9>/proc/self/fd/8
-    KATA_FSD_STAGE=daemon KATA_FSD_SOCKETS=9 unshare --mount --propagation slave --net --ipc -- "$node" "$fsd" "$@" <&0 8<&- &
-    exec 9>&-
-    await $!
+    oom_kills_before=$(oom_kills)
+    while
+      KATA_FSD_STAGE=daemon KATA_FSD_SOCKETS=9 unshare --mount --propagation slave --net --ipc -- "$node" "$fsd" "$@" <&0 8<&- &
+      await $!
+      hear
+      succeed
+    do :; done
     # Another daemon may have put its own in their places.
-    while read -r file path; do
+    printf '%s' "$sockets" | while read -r file path; do
       [ "$(stat -c %d:%i -- "$path" 2>/dev/null)" = "$file" ] && rm -f -- "$path"
-    done <&8
+    done
     exit "$status"
     ;;
 esac

@@ -1,8 +1,9 @@
-import { closeSync, statSync, writeSync } from "node:fs";
+import { statSync, writeSync } from "node:fs";
 import { flushCompileCache } from "../lib/compile-cache.js";
 import { nodeLoopFd, startThreadPool, turnNodeLoop } from "../lib/sys/node-loop.js";
 import { SYSLOG_PATH } from "../lib/sys/syslog.js";
 import { limitDescriptors } from "./descriptor-limit.js";
+import { DeviceMemory } from "./device-memory.js";
 import { EventLoop } from "./event-loop.js";
 import type { FsdLog } from "./fuse/fuse-server.js";
 import { type ListeningSocket, listenForFrontEnd, listenForService } from "./listen.js";
@@ -13,6 +14,7 @@ import { type FsdAction, type FsdOptions, parseOptions } from "./options/parse.j
 import { usage } from "./options/usage.js";
 import { enterSandbox } from "./sandbox/sandbox.js";
 import { restartWithoutIoUring } from "./sandbox/without-io-uring.js";
+import { Succession } from "./succession.js";
 import { VERSION } from "./version.js";
 
 /** What libvirt wants to know of a back end (docs/interop/vhost-user.json of QEMU): that it takes options one by one, not by -o. */
@@ -26,8 +28,10 @@ const CAPABILITIES = `{
 }
 `;
 
-/** Set by the launcher to a descriptor. See fsd/launcher.sh. */
+/** Set by the launcher to a descriptor, if it will start another worker when this one dies. See fsd/launcher.sh. */
 const SOCKETS_VARIABLE = "KATA_FSD_SOCKETS";
+/** Set by the launcher to what the worker that died said of itself: see {@link Succession}. */
+const LEFT_VARIABLE = "KATA_FSD_LEFT";
 
 const ENDING_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 
@@ -72,18 +76,24 @@ async function serve(options: FsdOptions, sockets: ListeningSocket[], log: FsdLo
   for (const { sharedDir } of options.devices) {
     if (!statSync(sharedDir).isDirectory()) throw new Error(`${sharedDir}: not a directory`);
   }
-  const listen = (socket: ListeningSocket): number => {
-    sockets.push(socket);
-    return socket.fd;
-  };
-  const metricsFd = listen(listenForService(options.metricsSocket));
-  const eventsFd = listen(listenForService(options.eventsSocket));
-  const devices = options.devices.map((device) => ({
+  const { [SOCKETS_VARIABLE]: launcherFd, [LEFT_VARIABLE]: left = "" } = process.env;
+  const succession = launcherFd === undefined ? undefined : new Succession(left, options.devices);
+  const isInherited = succession?.isInherited === true;
+  if (!isInherited) {
+    sockets.push(listenForService(options.metricsSocket), listenForService(options.eventsSocket));
+    for (const { socket } of options.devices) sockets.push(listenForFrontEnd(socket));
+    if (succession !== undefined) succession.descriptors = sockets.map(({ fd }) => fd);
+    // The launcher removes the files of a daemon that does not see them any more.
+    const lines = sockets.map(({ file }) => file?.line ?? "").join("");
+    if (launcherFd !== undefined) writeSync(Number(launcherFd), lines);
+  }
+  const [metricsFd = -1, eventsFd = -1, ...listeningFds] =
+    succession?.descriptors ?? sockets.map(({ fd }) => fd);
+  const devices = options.devices.map((device, index) => ({
     options: device,
-    listeningFd: listen(listenForFrontEnd(device.socket)),
+    listeningFd: listeningFds[index] ?? -1,
+    ...(succession?.devices[index] ?? { memory: new DeviceMemory(device), repaired: undefined }),
   }));
-
-  tellLauncher(sockets);
 
   let isOver = false;
   for (const signal of ENDING_SIGNALS) {
@@ -97,32 +107,27 @@ async function serve(options: FsdOptions, sockets: ListeningSocket[], log: FsdLo
   // Before the sandbox, which takes capabilities from the threads that there are.
   if (options.longCallsMax > 0) await startThreadPool(options.longCallsMax * options.devices.length);
   flushCompileCache();
+  if (launcherFd !== undefined) succession?.provide(Number(launcherFd));
   const sharedDirs = enterSandbox(
     options.sandbox,
     options.devices.map(({ sharedDir: path, readOnly }) => ({ path, readOnly })),
+    succession?.left,
   );
-  const confined = devices.map(({ options, listeningFd }, index) => ({
-    options: { ...options, sharedDir: sharedDirs[index] ?? options.sharedDir },
-    listeningFd,
+  const confined = devices.map((device, index) => ({
+    ...device,
+    options: { ...device.options, sharedDir: sharedDirs[index] ?? device.options.sharedDir },
   }));
   const loop = new EventLoop(confined, { metricsFd, eventsFd }, nodeLoopFd(), options.longCallsMax, log);
   // What managers of virtiofsd wait for, and ours, too.
-  for (const device of options.devices) {
+  for (const device of isInherited ? [] : options.devices) {
     print(`kata-fsd: ${deviceName(device)}: Waiting for vhost-user socket connection...`);
   }
   try {
+    loop.resume();
     while (!isOver && loop.run() === "interrupted") await turnNodeLoop();
   } finally {
     loop.close();
   }
-}
-
-/** The launcher removes the files of a daemon that does not see them any more. */
-function tellLauncher(sockets: readonly ListeningSocket[]): void {
-  const fd = process.env[SOCKETS_VARIABLE];
-  if (fd === undefined) return;
-  writeSync(Number(fd), sockets.map(({ file }) => file?.line ?? "").join(""));
-  closeSync(Number(fd));
 }
 
 function removeFiles(sockets: readonly ListeningSocket[], log: FsdLog): void {

@@ -1,3 +1,8 @@
+import { type AllocateTable, allocateOwn } from "../lib/sys/shared-tables.js";
+
+/** Counts changes of what is below: a worker does not go on with the state of one that has another layout. */
+export const STATE_VERSION = 1;
+
 /**
  * Everything that a worker of kata-fsd must know to go on where another one stopped, as plain bytes: which inodes and handles
  * the guest holds, which mounts they are on, what is mapped into the DAX window, what INIT settled. The code that works on it
@@ -27,6 +32,8 @@ export interface FsdState {
   readonly devices: DataView;
   /** One record for each 2 MiB range of the DAX window. */
   readonly daxRanges: DataView;
+  /** What the request being served has changed of the guest's references: an {@link UNDO} header, then records. */
+  readonly undo: DataView;
 }
 
 export interface StateLimits {
@@ -209,31 +216,53 @@ export const DAX_RANGE = {
   nodeIdHigh: 4,
   /** float64 */
   fileOffset: 8,
-  /** Bytes mapped, from the start of the range; 0 means none. */
+  /** float64: bytes mapped, from the start of the range; 0 means none. Negative while the front end is being asked: it may or may not be mapped. */
   mappedBytes: 16,
 } as const;
 
-/**
- * Memory that was never touched costs nothing: the kernel gives zeroed pages at the first write. It is shared memory for V8 as well, which
- * does not count that among what its garbage collector is to look after.
- */
-export function createFsdState(limits: StateLimits): FsdState {
+/** What must be taken back when a request is served anew that a worker died of: see passthrough/undo-log.ts. */
+export const UNDO = {
+  /** The queue of the request, plus one, and its head; 0 for none. */
+  queuePlusOne: 0,
+  head: 4,
+  /** float64: when it was begun, in milliseconds since 1970. */
+  begun: 8,
+  /** Slot of the handle that it opened, plus one; 0 for none. */
+  handlePlusOne: 16,
+  /** Records that follow. */
+  count: 20,
+  /** Number of the inode that is moved where one cannot see afterwards whether it was. */
+  movedLow: 24,
+  movedHigh: 28,
+  headerBytes: 32,
+  /** An inode, and the references that the guest held of it (float64). */
+  recordBytes: 16,
+  slot: 0,
+  sequence: 4,
+  lookups: 8,
+  /** A READDIRPLUS has some hundred entries at most. */
+  recordsMax: 1024,
+} as const;
+
+/** Memory that was never touched costs nothing: the kernel gives zeroed pages at the first write. */
+export function createFsdState(limits: StateLimits, view: AllocateTable = allocateOwn): FsdState {
   const chunks = Math.ceil(limits.inodes / INODE_CHUNK.slots);
   // A chain of four inodes on average when all are in use; far fewer are, as a rule, and the heads are touched all over.
   const buckets = 2 ** Math.ceil(Math.log2(limits.inodes / 4));
-  const view = (byteLength: number) => new DataView(new SharedArrayBuffer(byteLength));
+  const numbers = (count: number) => new Int32Array(view(count * 4).buffer);
   return {
     session: view(SESSION.bytes),
     inodes: view(chunks * INODE_CHUNK.slots * INODE.bytes),
     inodeChunks: view(chunks * INODE_CHUNK.bytes),
     inodeExtents: view((1 + limits.inodes) * EXTENTS.unitBytes),
-    openInodes: new Int32Array(new SharedArrayBuffer(limits.openInodes * 4)),
-    inodeBuckets: new Int32Array(new SharedArrayBuffer(buckets * 4)),
+    openInodes: numbers(limits.openInodes),
+    inodeBuckets: numbers(buckets),
     handles: view(limits.handles * HANDLE.bytes),
     mounts: view(limits.mounts * MOUNT.bytes),
     lockOwners: view(limits.lockOwners * LOCK_OWNER.bytes),
     waiters: view(limits.waiters * WAITER.bytes),
     devices: view(limits.devices * DEVICE.bytes),
     daxRanges: view(limits.daxRanges * DAX_RANGE.bytes),
+    undo: view(UNDO.headerBytes + UNDO.recordsMax * UNDO.recordBytes),
   };
 }

@@ -1,4 +1,5 @@
 import { Errno } from "../../lib/sys/errno.js";
+import { ShmemError } from "../../lib/vhost-user/backend-channel.js";
 import type { ShmemWindow } from "../../lib/vhost-user/shmem.js";
 import { DAX_RANGE_BYTES } from "../fuse/constants.js";
 import type { FsdMetrics } from "../metrics.js";
@@ -27,6 +28,12 @@ export class DaxWindow {
   ) {
     this.#records = state.daxRanges;
     this.#ranges = state.daxRanges.byteLength / DAX_RANGE.bytes;
+    for (let range = 0; range < this.#ranges; range++) {
+      const mappedBytes = this.#records.getFloat64(range * DAX_RANGE.bytes + DAX_RANGE.mappedBytes, true);
+      if (mappedBytes === 0) continue;
+      metrics.daxMapsLive++;
+      metrics.daxLiveBytes += Math.abs(mappedBytes);
+    }
   }
 
   /**
@@ -93,8 +100,10 @@ export class DaxWindow {
     const range = windowOffset / DAX_RANGE_BYTES;
     const record = range * DAX_RANGE.bytes;
     const records = this.#records;
-    if (records.getFloat64(record + DAX_RANGE.mappedBytes, true) > 0) {
+    const before = records.getFloat64(record + DAX_RANGE.mappedBytes, true);
+    if (before !== 0) {
       const isSame =
+        before > 0 &&
         records.getUint32(record + DAX_RANGE.nodeIdLow, true) === slot &&
         records.getUint32(record + DAX_RANGE.nodeIdHigh, true) === this.inodes.sequence(slot) &&
         records.getFloat64(record + DAX_RANGE.fileOffset, true) === fileOffset;
@@ -104,13 +113,20 @@ export class DaxWindow {
     if (this.metrics.daxMapsLive >= LIVE_MAPS_MAX) return -Errno.ENOMEM;
     const pages = Math.ceil((sizeBytes - fileOffset) / PAGE_BYTES);
     const mappedBytes = Math.min(DAX_RANGE_BYTES, pages * PAGE_BYTES);
-    this.window.map(fd, fileOffset, windowOffset, mappedBytes, false);
-    // While it waited, the window may have been told that the device stopped: then the map is gone, and so is the session.
-    if (!this.window.active) return -Errno.ENODEV;
+    const field = record + DAX_RANGE.mappedBytes;
     records.setUint32(record + DAX_RANGE.nodeIdLow, slot, true);
     records.setUint32(record + DAX_RANGE.nodeIdHigh, this.inodes.sequence(slot), true);
     records.setFloat64(record + DAX_RANGE.fileOffset, fileOffset, true);
-    records.setFloat64(record + DAX_RANGE.mappedBytes, mappedBytes, true);
+    records.setFloat64(field, -mappedBytes, true);
+    let isMapped = false;
+    try {
+      this.window.map(fd, fileOffset, windowOffset, mappedBytes, false);
+      // While it waited, the window may have been told that the device stopped: then the map is gone, and so is the session.
+      isMapped = this.window.active;
+    } finally {
+      records.setFloat64(field, isMapped ? mappedBytes : 0, true);
+    }
+    if (!isMapped) return -Errno.ENODEV;
     const metrics = this.metrics;
     metrics.daxMapsLive++;
     metrics.daxMapsTotal++;
@@ -121,15 +137,23 @@ export class DaxWindow {
 
   #unmapRange(range: number): void {
     const field = range * DAX_RANGE.bytes + DAX_RANGE.mappedBytes;
-    const mappedBytes = this.#records.getFloat64(field, true);
-    if (mappedBytes === 0) return;
-    // Before the front end is asked: a range that it refuses to give back is not asked for again and again.
-    this.#records.setFloat64(field, 0, true);
+    const noted = this.#records.getFloat64(field, true);
+    if (noted === 0) return;
+    const mappedBytes = Math.abs(noted);
+    this.#records.setFloat64(field, -mappedBytes, true);
     this.metrics.daxMapsLive--;
     this.metrics.daxUnmapsTotal++;
     this.metrics.daxLiveBytes -= mappedBytes;
-    // While the device is stopped the front end has no maps left to take back.
-    if (this.window.active) this.window.unmap(range * DAX_RANGE_BYTES, mappedBytes);
+    try {
+      // While the device is stopped the front end has no maps left to take back.
+      if (this.window.active) this.window.unmap(range * DAX_RANGE_BYTES, mappedBytes);
+    } catch (error) {
+      // Another worker died while it asked for the map, or gave it back: maybe there is none.
+      if (noted > 0 || !(error instanceof ShmemError)) throw error;
+    } finally {
+      // A range that the front end refuses to give back is not asked for again and again.
+      this.#records.setFloat64(field, 0, true);
+    }
   }
 
   #isRange(windowOffset: number, lengthBytes: number): boolean {

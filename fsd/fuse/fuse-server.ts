@@ -5,6 +5,7 @@ import type { HostWatcher } from "../events/host-watcher.js";
 import type { FsdMetrics } from "../metrics.js";
 import type { MarkBroker } from "../passthrough/mark-broker.js";
 import type { SharePolicy } from "../passthrough/share-policy.js";
+import type { FsdState } from "../state.js";
 
 /** Where the server reports what an operator should see. A winston logger fits. */
 export interface FsdLog {
@@ -27,10 +28,24 @@ export interface FuseServerOptions extends SharePolicy {
   /** How many system calls that take long are made on other threads at a time; with 0 the loop waits for each. */
   readonly longCallsMax: number;
   readonly log: FsdLog;
+  /** Where the tables are that outlive a worker; without any the server has its own. */
+  readonly state?: FsdState;
+}
+
+/** The request that another worker served when it died. */
+export interface InterruptedRequest {
+  readonly queueIndex: number;
+  readonly head: number;
+  /** When it was begun, in milliseconds since 1970. */
+  readonly begunMs: number;
 }
 
 /** One virtio-fs device's FUSE server. All its queues call the same {@link FuseServer.handle}. */
 export interface FuseServer extends RequestHandler {
+  /** The first one to be given to {@link handleAgain}, if it was not answered; null in a server that comes after none. */
+  readonly interrupted: InterruptedRequest | null;
+  /** Like {@link RequestHandler.handle}, for a request that another worker has taken, and maybe done, but not answered. */
+  handleAgain(queueIndex: number, head: number, readable: SegmentList, writable: SegmentList): number;
   /**
    * Starts to follow what the host changes in shared exports.
    * @param now a clock in milliseconds

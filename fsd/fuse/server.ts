@@ -3,6 +3,7 @@ import type { SegmentList } from "../../lib/virtio/segment-list.js";
 import type { EventQueue } from "../events/event-queue.js";
 import { HostWatcher } from "../events/host-watcher.js";
 import type { FsdMetrics } from "../metrics.js";
+import { serveAgain } from "../passthrough/again.js";
 import { FileSystem } from "../passthrough/file-system.js";
 import { batchForget, forget } from "../passthrough/lookup.js";
 import { ANSWERED_LATER, type Operation, UNDER_WAY } from "../passthrough/operation.js";
@@ -10,7 +11,7 @@ import { operations } from "../passthrough/operations.js";
 import { changedInode, noteOwnChange } from "../passthrough/own-change.js";
 import { ReplayDesk } from "../passthrough/replay.js";
 import { IN_HEADER_BYTES, OPCODE_LIMIT, Opcode, OUT_HEADER_BYTES } from "./constants.js";
-import type { FsdLog, FuseServer, FuseServerOptions, KeptQueues } from "./fuse-server.js";
+import type { FsdLog, FuseServer, FuseServerOptions, InterruptedRequest, KeptQueues } from "./fuse-server.js";
 import { shakeHands } from "./handshake.js";
 import type { InitWishes } from "./init.js";
 import { opcodeName } from "./opcode-name.js";
@@ -56,9 +57,14 @@ class FuseServerImpl implements FuseServer {
   #watcher: HostWatcher | null = null;
   readonly #wishes: InitWishes;
   #lines = 0;
+  /** Of a request that another worker may have done: when it was taken, at the latest, in milliseconds since 1970. */
+  #again: number | null = null;
+  readonly interrupted: InterruptedRequest | null;
 
   constructor(options: FuseServerOptions) {
     this.#fs = new FileSystem(options);
+    const { queueIndex, head, begunMs } = this.#fs.undo;
+    this.interrupted = queueIndex < 0 ? null : { queueIndex, head, begunMs };
     this.#metrics = options.metrics;
     this.#log = options.log;
     this.#replays = this.#fs.exports.some(({ isShared }) => isShared) ? new ReplayDesk() : null;
@@ -82,7 +88,19 @@ class FuseServerImpl implements FuseServer {
     );
   }
 
+  handleAgain(queueIndex: number, head: number, readable: SegmentList, writable: SegmentList): number {
+    const { interrupted } = this;
+    const isIt = interrupted?.queueIndex === queueIndex && interrupted.head === head;
+    this.#again = isIt ? interrupted.begunMs : null;
+    try {
+      return this.handle(queueIndex, head, readable, writable);
+    } finally {
+      this.#again = null;
+    }
+  }
+
   handle(queueIndex: number, head: number, readable: SegmentList, writable: SegmentList): number {
+    this.#fs.undo.begin(queueIndex, head, this.#again ?? Date.now());
     const request = this.#request;
     let result = request.load(readable, writable);
     const opcode = request.opcode;
@@ -200,7 +218,10 @@ class FuseServerImpl implements FuseServer {
       const replayed = this.#replays?.answer(this.#fs, this.#request, this.#reply);
       if (replayed !== undefined) return replayed;
       if (operation === undefined) return -Errno.ENOSYS;
-      const result = operation(this.#fs, this.#request, this.#reply);
+      const result =
+        this.#again === null
+          ? operation(this.#fs, this.#request, this.#reply)
+          : serveAgain(operation, this.#fs, this.#request, this.#reply, this.#again);
       if (this.#watcher !== null && result >= 0) noteOwnChange(this.#fs, this.#request, this.#watcher.own);
       return result;
     } catch (error) {

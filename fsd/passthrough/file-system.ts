@@ -32,6 +32,7 @@ import { RememberedAnswers } from "./remembered-answers.js";
 import { Session } from "./session.js";
 import type { SharePolicy } from "./share-policy.js";
 import { deviceLimits } from "./state-limits.js";
+import { UndoLog } from "./undo-log.js";
 import { XattrNames, xattrMaps } from "./xattr-names.js";
 
 export interface FileSystemOptions extends SharePolicy {
@@ -42,6 +43,8 @@ export interface FileSystemOptions extends SharePolicy {
   readonly longCallsMax: number;
   /** Where there is one, host and guest have the directories of overlay exports in common. */
   readonly markBroker?: MarkBroker | null;
+  /** Where the tables are: empty ones, or those of a worker that this one comes after. Without any, the file system makes its own. */
+  readonly state?: FsdState;
 }
 
 /**
@@ -53,6 +56,7 @@ export interface FileSystemOptions extends SharePolicy {
  */
 export class FileSystem {
   readonly state: FsdState;
+  readonly undo: UndoLog;
   readonly inodes: InodeTable;
   readonly handles: HandleTable;
   readonly locks: LockTable;
@@ -89,7 +93,8 @@ export class FileSystem {
   /** @throws Error of node:fs if the root cannot be opened */
   constructor(options: FileSystemOptions) {
     const limits = deviceLimits(options.window?.lengthBytes ?? 0);
-    this.state = createFsdState(limits);
+    this.state = options.state ?? createFsdState(limits);
+    this.undo = new UndoLog(this.state);
     this.handles = new HandleTable(this.state);
     this.locks = new LockTable(this.state);
     this.waiters = new LockWaiters(this.state);
@@ -128,6 +133,8 @@ export class FileSystem {
         ? null
         : new DaxWindow(options.window, this.state, this.inodes, this.readDescriptors, options.metrics);
 
+    // Another worker has entered it.
+    if (this.inodes.hasFlag(ROOT_SLOT, InodeFlag.used)) return;
     const rootFd =
       typeof options.root === "number"
         ? options.root

@@ -1,4 +1,5 @@
 import { type FsdState, HANDLE, SESSION } from "../state.js";
+import { UndoLog } from "./undo-log.js";
 
 export const HandleKind = { file: 0, directory: 1 } as const;
 type Kind = (typeof HandleKind)[keyof typeof HandleKind];
@@ -8,11 +9,13 @@ export class HandleTable {
   readonly #session: DataView;
   readonly #records: DataView;
   readonly #capacity: number;
+  readonly #undo: UndoLog;
 
   constructor(state: FsdState) {
     this.#session = state.session;
     this.#records = state.handles;
     this.#capacity = state.handles.byteLength / HANDLE.bytes;
+    this.#undo = new UndoLog(state);
     if (this.used === 0) this.used = 1;
   }
 
@@ -32,11 +35,12 @@ export class HandleTable {
       this.used = slot + 1;
     }
     const record = slot * HANDLE.bytes;
-    this.#records.setInt32(record + HANDLE.fd, fd, true);
     this.#records.setUint32(record + HANDLE.kind, kind, true);
     this.#records.setUint32(record + HANDLE.inode, inode, true);
     this.#records.setUint32(record + HANDLE.isSynchronous, isSynchronous ? 1 : 0, true);
     this.setPosition(slot, 0, 0);
+    this.#undo.noteHandle(slot);
+    this.#records.setInt32(record + HANDLE.fd, fd, true);
     return slot;
   }
 
@@ -61,9 +65,9 @@ export class HandleTable {
   /** Frees a slot. The caller closes its descriptor first. */
   remove(slot: number): void {
     const record = slot * HANDLE.bytes;
-    this.#records.setInt32(record + HANDLE.fd, -1, true);
     const sequence = this.#records.getUint32(record + HANDLE.sequence, true);
     this.#records.setUint32(record + HANDLE.sequence, sequence + 1, true);
+    this.#records.setInt32(record + HANDLE.fd, -1, true);
     this.#records.setUint32(record + HANDLE.next, this.#session.getUint32(SESSION.freeHandle, true), true);
     this.#session.setUint32(SESSION.freeHandle, slot, true);
   }

@@ -1,4 +1,5 @@
 import { INODE } from "../state.js";
+import type { UndoLog } from "./undo-log.js";
 
 /** What is true of an inode of the table. Bits, stored with it. */
 export const InodeFlag = {
@@ -21,7 +22,10 @@ export const InodeFlag = {
 
 /** What is stored of each inode of the table, by slot. */
 export class InodeFields {
-  constructor(protected readonly records: DataView) {}
+  constructor(
+    protected readonly records: DataView,
+    private readonly undo: UndoLog,
+  ) {}
 
   hasFlag(slot: number, flag: number): boolean {
     return (this.records.getUint32(slot * INODE.bytes + INODE.flags, true) & flag) !== 0;
@@ -84,6 +88,7 @@ export class InodeFields {
     return this.records.getFloat64(slot * INODE.bytes + INODE.lookups, true);
   }
   setLookups(slot: number, count: number): void {
+    this.undo.noteLookups(slot, this.sequence(slot), this.lookups(slot));
     this.records.setFloat64(slot * INODE.bytes + INODE.lookups, count, true);
   }
   /** The descriptor for reading without a handle, or -1. */

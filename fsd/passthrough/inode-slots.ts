@@ -67,8 +67,9 @@ export class InodeSlots {
       this.#set(chunk, INODE_CHUNK.sequence, this.#get(chunk, INODE_CHUNK.nextSequence));
       return;
     }
-    this.#records.setUint32(record + INODE.flags, 0, true);
+    // First: whatever happens in between, no node id comes back.
     this.#records.setUint32(record + INODE.sequence, sequence, true);
+    this.#records.setUint32(record + INODE.flags, 0, true);
     this.#records.setUint32(record + INODE.next, this.#get(chunk, INODE_CHUNK.free), true);
     this.#set(chunk, INODE_CHUNK.free, slot);
   }

@@ -4,6 +4,7 @@ import { type FsdState, INODE, INODE_CHUNK } from "../state.js";
 import { InodeFields, InodeFlag } from "./inode-fields.js";
 import { InodeIdentity } from "./inode-identity.js";
 import { InodeSlots } from "./inode-slots.js";
+import { UndoLog } from "./undo-log.js";
 
 /** The slot of the root directory, whose node id FUSE fixes. */
 export const ROOT_SLOT = FUSE_ROOT_ID;
@@ -20,7 +21,7 @@ export class InodeTable extends InodeFields {
   readonly #buckets: Int32Array;
 
   constructor(state: FsdState) {
-    super(state.inodes);
+    super(state.inodes, new UndoLog(state));
     this.identity = new InodeIdentity(state.inodes, this);
     this.#slots = new InodeSlots(state);
     this.#buckets = state.inodeBuckets;
@@ -74,7 +75,6 @@ export class InodeTable extends InodeFields {
     const record = slot * INODE.bytes;
     const bucket = this.#bucketOf(statx.inodeLow, statx.inodeHigh, mount);
     const flags = InodeFlag.used | (hasBirth && statx.hasBirth ? InodeFlag.hasBirth : 0);
-    records.setUint32(record + INODE.flags, flags, true);
     records.setUint32(record + INODE.inodeLow, statx.inodeLow, true);
     records.setUint32(record + INODE.inodeHigh, statx.inodeHigh, true);
     records.setUint32(record + INODE.device, device, true);
@@ -89,6 +89,8 @@ export class InodeTable extends InodeFields {
     records.setUint32(record + INODE.bornSeconds, statx.bornLow, true);
     records.setUint32(record + INODE.bornNanoseconds, statx.bornNanoseconds, true);
     records.setUint16(record + INODE.locatorLength, 0, true);
+    // Last: a worker that finds a record in use can rely on all of it.
+    records.setUint32(record + INODE.flags, flags, true);
     this.#buckets[bucket] = slot;
     this.identity.noteExists(slot);
     return slot;
@@ -132,7 +134,12 @@ export class InodeTable extends InodeFields {
   }
 
   #bucketOf(inodeLow: number, inodeHigh: number, mount: number): number {
-    const mixed = Math.imul(inodeLow ^ Math.imul(inodeHigh + mount, 0x9e3779b1), 0x85ebca6b);
-    return (mixed ^ (mixed >>> 15)) & (this.#buckets.length - 1);
+    return inodeBucket(inodeLow, inodeHigh, mount, this.#buckets.length);
   }
+}
+
+/** The hash chain that an inode is in. */
+export function inodeBucket(inodeLow: number, inodeHigh: number, mount: number, buckets: number): number {
+  const mixed = Math.imul(inodeLow ^ Math.imul(inodeHigh + mount, 0x9e3779b1), 0x85ebca6b);
+  return (mixed ^ (mixed >>> 15)) & (buckets - 1);
 }

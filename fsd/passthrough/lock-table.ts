@@ -40,10 +40,10 @@ export class LockTable {
     if (entry >= this.#capacity) return 0;
     if (entry >= this.#used) this.#session.setUint32(SESSION.lockOwnersUsed, entry + 1, true);
     const record = entry * LOCK_OWNER.bytes;
-    this.#records.setUint32(record + LOCK_OWNER.slot, slot, true);
     this.#records.setInt32(record + LOCK_OWNER.fd, fd, true);
     this.#records.setUint32(record + LOCK_OWNER.ownerLow, ownerLow, true);
     this.#records.setUint32(record + LOCK_OWNER.ownerHigh, ownerHigh, true);
+    this.#records.setUint32(record + LOCK_OWNER.slot, slot, true);
     this.#live = this.#live + 1;
     return entry;
   }

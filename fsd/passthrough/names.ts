@@ -203,6 +203,10 @@ function move(fs: FileSystem, request: FuseRequest, namesOffset: number, flags: 
     (flags & RENAME_EXCHANGE) !== 0 ? fs.willBeRenamed(to, request, newName - request.address) : 0;
   // A whiteout is a new file: it belongs to the caller. A guest with FUSE_ALLOW_IDMAP names the caller only where something is made.
   let result = (flags & RENAME_WHITEOUT) !== 0 ? actAsCaller(fs, request) : 0;
+  const isMovedBack = (flags & (RENAME_WHITEOUT | RENAME_EXCHANGE)) !== 0;
+  if (isMovedBack && fs.statx.readName(fromFd, oldName) === 0) {
+    fs.undo.noteMoved(fs.statx.inodeLow, fs.statx.inodeHigh);
+  }
   if (result === 0) result = actAsSelf(fs, renameat2(fromFd, oldName, toFd, newName, flags));
   if (result < 0) {
     fs.keptName(replaced);

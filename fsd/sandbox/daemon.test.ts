@@ -50,6 +50,7 @@ describe("the daemon as its launcher starts it", { skip: needsRoot }, () => {
     t: TestContext,
     args: readonly string[] = [],
     prefix: readonly string[] = [],
+    env: Readonly<Record<string, string>> = {},
   ): Promise<Running> {
     const directory = join(program.directory, String(count++));
     const shared = join(directory, "shared");
@@ -58,7 +59,10 @@ describe("the daemon as its launcher starts it", { skip: needsRoot }, () => {
     const socket = join(directory, "fs.sock");
     if (prefix.length > 0)
       for (const path of [directory, shared, join(shared, "file")]) chownSync(path, USER, USER);
-    const launcher = program.start(["--socket-path", socket, "--shared-dir", shared, ...args], { prefix });
+    const launcher = program.start(["--socket-path", socket, "--shared-dir", shared, ...args], {
+      prefix,
+      env,
+    });
     t.after(() => launcher.kill("SIGKILL"));
     let said = "";
     for await (const chunk of launcher.stderr?.iterator({ destroyOnReturn: false }) ?? []) {
@@ -246,8 +250,8 @@ describe("the daemon as its launcher starts it", { skip: needsRoot }, () => {
     await untilEnded(pid);
   });
 
-  it("is seen to end by a signal", async (t) => {
-    const { launcher, pid } = await start(t);
+  it("is seen to end by a signal when it is not started anew", async (t) => {
+    const { launcher, pid } = await start(t, [], [], { KATA_FSD_DEATHS_MAX: "1" });
     const exit = once(launcher, "exit");
     process.kill(pid, SIGSYS);
     assert.deepEqual(await exit, [null, "SIGSYS"]);

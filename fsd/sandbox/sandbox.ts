@@ -23,21 +23,31 @@ const ACTIONS: Readonly<Record<Exclude<SeccompAction, "none">, number>> = {
  * Takes from this process everything that serving the shared directories does not need, for good; see docs/security.md. What needs
  * more, such as listening, is done before.
  *
+ * @param keptDirectories descriptors of directories that stay open
+ *
  * @returns where the shared directories are from now on, in their order
  * @throws SandboxError, SysError. The process must not serve then: part of it may be done.
  */
-export function enterSandbox(options: SandboxOptions, directories: readonly SharedDirectory[]): string[] {
+export function enterSandbox(
+  options: SandboxOptions,
+  directories: readonly SharedDirectory[],
+  keptDirectories: readonly number[] = [],
+): string[] {
   const kept = keptCapabilities(options.capabilities);
   limitResources();
-  const paths = enterRoot(options, directories);
+  const paths = enterRoot(options, directories, keptDirectories);
   dropPrivileges(kept);
   if (options.seccomp !== "none") filterSystemCalls(ACTIONS[options.seccomp]);
   return paths;
 }
 
-function enterRoot({ mode }: SandboxOptions, directories: readonly SharedDirectory[]): string[] {
+function enterRoot(
+  { mode }: SandboxOptions,
+  directories: readonly SharedDirectory[],
+  keptDirectories: readonly number[],
+): string[] {
   if (mode === "none") return directories.map(({ path }) => path);
-  closeDirectories();
+  closeDirectories(keptDirectories);
   if (mode === "chroot") {
     findDescriptorsInWorkingDirectory();
     return enterSharedDirectory(directories);

@@ -5,6 +5,7 @@ import type { TestContext } from "node:test";
 import { TestFrontEnd } from "../../lib/vhost-user/testing/test-front-end.js";
 import { createSocketPair } from "../../lib/vhost-user/testing/test-memory.js";
 import { FsDevice } from "../device.js";
+import { DeviceMemory } from "../device-memory.js";
 import type { FsdLog } from "../fuse/fuse-server.js";
 import type { DeviceOptions } from "../options/device-options.js";
 import { PRESET_SHARE_POLICY } from "../passthrough/share-policy.js";
@@ -38,22 +39,24 @@ export function startDevice(t: TestContext, options: Partial<DeviceOptions> = {}
     error: (line) => log.push(line),
   };
   const [ours, theirs] = createSocketPair();
+  const deviceOptions: DeviceOptions = {
+    ...PRESET_SHARE_POLICY,
+    socket: { path: "", group: undefined },
+    sharedDir: dir,
+    tag: "kataShared",
+    requestQueues: 1,
+    overlayBrokerFd: undefined,
+    readOnly: true,
+    dax: "inode",
+    daxWindowBytes: 8 * RANGE,
+    daxThresholdBytes: 4096,
+    exports: [{ pattern: [], policy: "shared", dax: true }],
+    ...options,
+  };
   const device: FsDevice = new FsDevice(
     theirs,
-    {
-      ...PRESET_SHARE_POLICY,
-      socket: { path: "", group: undefined },
-      sharedDir: dir,
-      tag: "kataShared",
-      requestQueues: 1,
-      overlayBrokerFd: undefined,
-      readOnly: true,
-      dax: "inode",
-      daxWindowBytes: 8 * RANGE,
-      daxThresholdBytes: 4096,
-      exports: [{ pattern: [], policy: "shared", dax: true }],
-      ...options,
-    },
+    deviceOptions,
+    new DeviceMemory(deviceOptions),
     logger,
     LONG_CALLS,
     (_fd, isDone) => {

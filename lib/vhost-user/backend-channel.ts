@@ -17,6 +17,7 @@ export class ShmemError extends Error {
  */
 export type ServeWhile = (fd: number, isDone: () => boolean, timeoutMs: number) => boolean;
 
+const PAGE_BYTES = 4096;
 /** QEMU answers within milliseconds; one that hangs must not take the daemon with it for ever. */
 const ANSWER_LIMIT_MS = 10_000;
 
@@ -29,8 +30,10 @@ export class BackendChannel implements ShmemWindow {
   #socket: MessageSocket | undefined;
   #receiver: MessageReceiver | undefined;
   #answer: bigint | undefined;
-  /** Answers that have not come: those of requests that were given up come before the last one's. */
-  #owed = 0;
+  /** Which request {@link #answer} is of. */
+  #answered = 0;
+  /** Another worker may have died of a request: whether its answer is still to come is not known. */
+  #isUnsettled = false;
 
   constructor(
     readonly lengthBytes: number,
@@ -42,7 +45,7 @@ export class BackendChannel implements ShmemWindow {
   attach(backend: VhostUserBackend, fd: number): void {
     this.#receiver?.close();
     this.#backend = backend;
-    this.#owed = 0;
+    this.#isUnsettled = backend.state.owed > 0;
     this.#socket = new MessageSocket(fd);
     this.#receiver = new MessageReceiver(this.#socket);
   }
@@ -69,16 +72,46 @@ export class BackendChannel implements ShmemWindow {
   }
 
   #request(request: number, payload: Uint8Array, fds: readonly number[]): void {
-    if (!this.active || this.#socket === undefined) throw new ShmemError("the device is not running");
-    this.#answer = undefined;
-    this.#socket.send(encodeMessage(request, "request-needing-reply", payload), fds);
-    this.#owed++;
-    const isAnswered = () => this.#receive(request);
-    if (!this.serveWhile(this.#socket.fd, isAnswered, this.limitMs)) {
-      throw new ShmemError(`request ${request} was not answered within ${this.limitMs} ms`);
-    }
+    if (this.#isUnsettled) this.#settle();
+    this.#ask(request, payload, fds);
     if (this.#answer !== 0n)
       throw new ShmemError(`the front end refused request ${request}: its log has the reason`);
+  }
+
+  /** Sends a request and takes its answer. */
+  #ask(request: number, payload: Uint8Array, fds: readonly number[]): void {
+    if (!this.active || this.#socket === undefined || this.#backend === undefined)
+      throw new ShmemError("the device is not running");
+    this.#answer = undefined;
+    // Before it is sent: whoever goes on knows at least that there may be an answer.
+    this.#backend.state.owed++;
+    this.#socket.send(encodeMessage(request, "request-needing-reply", payload), fds);
+    this.#await(this.#socket.fd, request);
+  }
+
+  #await(fd: number, request: number): void {
+    const isAnswered = () => this.#receive(request);
+    if (!this.serveWhile(fd, isAnswered, this.limitMs)) {
+      throw new ShmemError(`request ${request} was not answered within ${this.limitMs} ms`);
+    }
+  }
+
+  /**
+   * Takes the answers to what another worker has asked for, by asking for what the front end must refuse: that answer comes last, and
+   * is told from the answer to a map by its number, and from that to an unmap by being a refusal.
+   */
+  #settle(): void {
+    const { state } = this.#backend ?? {};
+    if (state === undefined || this.#socket === undefined) throw new ShmemError("the device is not running");
+    const request = VhostUserBackendRequest.SHMEM_UNMAP;
+    state.owed = 0;
+    this.#ask(request, shmemPayload(0, this.lengthBytes, PAGE_BYTES, false), []);
+    while (this.#answered !== request || this.#answer === 0n) {
+      this.#answer = undefined;
+      state.owed = 1;
+      this.#await(this.#socket.fd, request);
+    }
+    this.#isUnsettled = false;
   }
 
   #receive(request: number): boolean {
@@ -89,7 +122,9 @@ export class BackendChannel implements ShmemWindow {
     if (message === "empty") return false;
     if (message === "end") throw new ShmemError("the front end has closed its socket");
     for (const fd of message.fds.splice(0)) close(fd);
-    if (message.header.isReply && --this.#owed === 0) {
+    const { state } = this.#backend ?? {};
+    if (message.header.isReply && state !== undefined && --state.owed === 0) {
+      this.#answered = message.header.request;
       this.#answer = new Payload(request, message.payload, 8).u64(0);
     }
     return this.#answer !== undefined;

@@ -13,15 +13,12 @@ type VringFd = "kickFd" | "callFd" | "errFd";
 /** The queues of a back end: what runs, by what the front end has said of each ("Ring states"). */
 export class BackendQueues {
   readonly #queues: (SplitVirtqueue | undefined)[];
-  /** Whether the driver has used the queue since the device was reset. */
-  readonly #wasUsed: boolean[];
 
   constructor(
     private readonly state: DeviceState,
     private readonly events: VhostUserEvents,
   ) {
     this.#queues = state.vrings.map(() => undefined);
-    this.#wasUsed = state.vrings.map(() => false);
   }
 
   /** A queue that runs; undefined for one that is stopped, disabled or broken. */
@@ -86,13 +83,13 @@ export class BackendQueues {
     const vring = this.stoppedVring(index);
     const goesOn = lastAvail === vring.lastAvail;
     vring.lastAvail = lastAvail;
-    if (!goesOn && this.#wasUsed[index] === true) this.#wasReset();
+    if (!goesOn && vring.wasUsed) this.#wasReset();
   }
 
   /** Takes over `fd`, or takes away the one that there is, with -1. */
   setFd(index: number, name: VringFd, fd: number): void {
     const vring = this.vring(index);
-    if (vring[name] >= 0) close(vring[name]);
+    if (vring[name] >= 0 && vring[name] !== fd) close(vring[name]);
     vring[name] = fd;
   }
 
@@ -107,10 +104,21 @@ export class BackendQueues {
     // Without protocol features there is no SET_VRING_ENABLE.
     if ((this.state.features & bit(VHOST_USER_F_PROTOCOL_FEATURES)) === 0n) vring.isEnabled = true;
     this.#detach(index);
-    const hasEventIdx = (this.state.features & bit(VIRTIO_RING_F_EVENT_IDX)) !== 0n;
-    this.#queues[index] = new SplitVirtqueue(this.state.memory, vring, hasEventIdx);
-    this.#wasUsed[index] = true;
+    this.#attach(index, vring);
     this.events.queueStarted(index);
+  }
+
+  /**
+   * Goes on with the queues that another worker served. A signal that it had not taken, or had not sent, is made up for.
+   * @throws VirtqueueError
+   */
+  resume(): void {
+    for (const [index, vring] of this.state.vrings.entries()) {
+      if (!vring.isStarted) continue;
+      this.#attach(index, vring);
+      if (vring.callFd >= 0) signalEventfd(vring.callFd);
+      this.events.queueStarted(index);
+    }
   }
 
   /** Starts a queue anew that has not been stopped: its rings are elsewhere. */
@@ -157,10 +165,21 @@ export class BackendQueues {
   #detach(index: number): void {
     this.#queues[index]?.putBackUnfinished();
     this.#queues[index] = undefined;
+    this.vring(index).isStarted = false;
+  }
+
+  #attach(index: number, vring: DeviceVring): void {
+    const hasEventIdx = (this.state.features & bit(VIRTIO_RING_F_EVENT_IDX)) !== 0n;
+    this.#queues[index] = new SplitVirtqueue(this.state.memory, vring, hasEventIdx);
+    vring.isStarted = true;
+    vring.wasUsed = true;
   }
 
   #wasReset(): void {
-    this.#wasUsed.fill(false);
+    for (const vring of this.state.vrings) {
+      vring.wasUsed = false;
+      vring.inFlight.clear(vring.size);
+    }
     this.events.deviceReset();
   }
 }

@@ -5,7 +5,7 @@ import { VirtqueueError } from "../virtio/virtqueue-error.js";
 import { BackendQueues } from "./backend-queues.js";
 import { type Message, MessageReceiver } from "./connection.js";
 import type { VhostUserDeviceModel, VhostUserEvents } from "./device-model.js";
-import { createDeviceState, type DeviceState } from "./device-state.js";
+import { DeviceState } from "./device-state.js";
 import { bit, offeredFeatures, offeredProtocolFeatures } from "./features.js";
 import {
   decodeConfigRange,
@@ -33,22 +33,27 @@ const NO_BYTES = new Uint8Array(0);
  * readable, and the device takes requests from {@link queues} when it likes.
  */
 export class VhostUserBackend {
-  readonly state: DeviceState;
   readonly queues: BackendQueues;
   readonly #socket: MessageSocket;
   readonly #receiver: MessageReceiver;
   #memoryRegionsAdded = 0;
+  /** Whether the message being served may have been served by another worker, which did not answer. */
+  #isAgain = false;
 
-  /** @param socketFd the connection; it belongs to the back end from now on */
+  /**
+   * @param socketFd the connection; it belongs to the back end from now on
+   * @param state of a new connection, or of one that another worker served: then {@link resume} is called before anything else
+   */
   constructor(
     socketFd: number,
     private readonly model: VhostUserDeviceModel,
     private readonly events: VhostUserEvents,
+    readonly state = new DeviceState(model.queueCount),
   ) {
-    this.state = createDeviceState(model.queueCount);
+    state.socketFd = socketFd;
     this.queues = new BackendQueues(this.state, events);
     this.#socket = new MessageSocket(socketFd);
-    this.#receiver = new MessageReceiver(this.#socket);
+    this.#receiver = new MessageReceiver(this.#socket, state.received);
   }
 
   get socketFd(): number {
@@ -65,6 +70,13 @@ export class VhostUserBackend {
     return this.#hasProtocolFeature(VhostUserProtocolFeature.CONFIGURE_MEM_SLOTS);
   }
 
+  /** Goes on where another worker stopped. @throws VirtqueueError */
+  resume(): void {
+    this.#isAgain = true;
+    if (this.state.backendFd >= 0) this.events.backendSocket(this.state.backendFd);
+    this.queues.resume();
+  }
+
   /**
    * Serves all messages that are there.
    * @returns false when the front end has gone
@@ -73,12 +85,17 @@ export class VhostUserBackend {
   receive(): boolean {
     for (;;) {
       const message = this.#receiver.receive();
-      if (message === "empty") return true;
+      if (message === "empty") {
+        this.#isAgain = false;
+        return true;
+      }
       if (message === "end") return false;
       try {
         this.#serve(message);
       } finally {
+        this.#isAgain = false;
         for (const fd of message.fds.splice(0)) close(fd);
+        this.#receiver.done();
       }
     }
   }
@@ -89,6 +106,7 @@ export class VhostUserBackend {
     this.state.memory.clear(() => {});
     this.#replaceBackendFd(-1);
     this.#receiver.close();
+    this.state.socketFd = -1;
     this.#socket.close();
   }
 
@@ -148,9 +166,10 @@ export class VhostUserBackend {
         return undefined;
       case VhostUserRequest.REM_MEM_REG: {
         const { guestAddress, sizeBytes, userAddress } = decodeMemoryRegion(request, payload);
-        if (
-          !state.memory.remove(guestAddress, sizeBytes, userAddress, (chunk) => this.queues.dropIn(chunk))
-        ) {
+        const wasRemoved = state.memory.remove(guestAddress, sizeBytes, userAddress, (chunk) =>
+          this.queues.dropIn(chunk),
+        );
+        if (!wasRemoved && !this.#isAgain) {
           throw new VhostUserError(`no memory region at 0x${guestAddress.toString(16)} to remove`);
         }
         return undefined;
@@ -193,6 +212,7 @@ export class VhostUserBackend {
       }
       case VhostUserRequest.SET_BACKEND_REQ_FD:
         this.#replaceBackendFd(takeFd(request, fds));
+        state.owed = 0;
         this.events.backendSocket(state.backendFd);
         return undefined;
       case VhostUserRequest.GET_CONFIG:
@@ -249,7 +269,8 @@ export class VhostUserBackend {
   }
 
   #replaceBackendFd(fd: number): void {
-    if (this.state.backendFd >= 0) close(this.state.backendFd);
+    const { backendFd } = this.state;
+    if (backendFd >= 0 && backendFd !== fd) close(backendFd);
     this.state.backendFd = fd;
   }
 

@@ -1,6 +1,7 @@
 import { fstatSync } from "node:fs";
 import { close } from "../sys/file.js";
 import { type Mapping, mapShared, viewOf } from "../sys/mapping.js";
+import type { RegionRecords } from "./region-records.js";
 
 /** A region of guest memory as a front end announces it: part of a file that both sides map. Numbers in bytes. */
 export interface MemoryRegion {
@@ -57,11 +58,16 @@ export class MemoryRegionError extends Error {
  * window is announced as a region to each device of the VM, and hardly any is ever used.
  */
 export class GuestMemory {
-  readonly #regions: MappedRegion[] = [];
+  readonly #regions: MappedRegion[];
   /** Regions that were removed while memory was held. */
   readonly #removed: MappedRegion[] = [];
   #holds = 0;
   #last: MemoryChunk | undefined;
+
+  /** @param records where the regions are noted for a worker that comes after this one; those that are there are this memory's */
+  constructor(private readonly records: RegionRecords | null = null) {
+    this.#regions = (records?.all() ?? []).map(unmapped);
+  }
 
   get regionCount(): number {
     return this.#regions.length;
@@ -74,7 +80,11 @@ export class GuestMemory {
       close(region.fd);
       throw new MemoryRegionError(problem);
     }
-    this.#regions.push({ ...region, mapping: undefined, chunks: [] });
+    if (this.records?.add(region) === false) {
+      close(region.fd);
+      throw new MemoryRegionError("too many memory regions");
+    }
+    this.#regions.push(unmapped(region));
   }
 
   /**
@@ -171,6 +181,7 @@ export class GuestMemory {
 
   #release(region: MappedRegion, onRemoved: (chunk: MemoryChunk) => void): void {
     this.#last = undefined;
+    this.records?.remove(region.fd);
     for (const chunk of region.chunks) onRemoved(chunk);
     if (this.#holds > 0) this.#removed.push(region);
     else drop(region);
@@ -190,6 +201,10 @@ export class GuestMemory {
     );
     return isOverlap ? `${text}: it overlaps another one` : undefined;
   }
+}
+
+function unmapped(region: MemoryRegion): MappedRegion {
+  return { ...region, mapping: undefined, chunks: [] };
 }
 
 function tryMap(region: MemoryRegion, offsetBytes: number, byteLength: number): Mapping {

@@ -1,5 +1,6 @@
 import type { GuestMemory, MemoryChunk } from "./guest-memory.js";
 import { GuestSegments } from "./guest-segments.js";
+import type { InFlight } from "./in-flight.js";
 import { type RingPart, ringPart } from "./ring-part.js";
 import { asVirtqueueError, VirtqueueError } from "./virtqueue-error.js";
 
@@ -24,6 +25,8 @@ export interface VringState {
   usedAddress: number;
   /** Next entry of the available ring to take, modulo 2^16. */
   lastAvail: number;
+  /** Where requests are noted that were taken and not answered, if somebody may have to go on with them. */
+  readonly inFlight?: InFlight;
 }
 
 /**
@@ -50,6 +53,9 @@ export class SplitVirtqueue {
   #signalledUsed = -1;
   /** Requests that were taken and not given back. */
   #unfinished = 0;
+  readonly #inFlight: InFlight | undefined;
+  /** The request that was completed last. */
+  #completed = 0;
 
   /** @throws VirtqueueError if the rings do not lie in guest memory as they must */
   constructor(
@@ -62,6 +68,7 @@ export class SplitVirtqueue {
       throw new VirtqueueError(`a queue of ${size} entries`);
     }
     this.#size = size;
+    this.#inFlight = state.inFlight;
     this.#descriptors = ringPart(
       memory,
       state.descriptorAddress,
@@ -108,18 +115,23 @@ export class SplitVirtqueue {
     }
     const head = words[this.#availWord + 2 + (lastAvail & (this.#size - 1))] ?? 0;
     this.#walk(head);
+    this.#inFlight?.took(head, lastAvail);
     this.state.lastAvail = (lastAvail + 1) & 0xffff;
     this.#unfinished++;
     return head;
   }
 
-  /** Gives a request back with `written` bytes in its writable part. The driver sees it at the next {@link publish}. */
+  /**
+   * Gives a request back with `written` bytes in its writable part. The driver sees it at the next {@link publish}, which comes before the
+   * next request is given back where requests in flight are noted.
+   */
   complete(head: number, written: number): void {
     const { view } = this.#used.chunk;
     const element = this.#used.offset + 4 + USED_ELEMENT_BYTES * (this.#lastUsed & (this.#size - 1));
     view.setUint32(element, head, true);
     view.setUint32(element + 4, written, true);
     this.#lastUsed = (this.#lastUsed + 1) & 0xffff;
+    this.#completed = head;
     this.#unfinished--;
   }
 
@@ -136,6 +148,12 @@ export class SplitVirtqueue {
   resume(head: number): void {
     this.#walk(head);
     this.#unfinished++;
+  }
+
+  /** The requests that whoever served this queue before took and did not answer, in the order in which they came: see {@link resume}. */
+  unanswered(): number[] {
+    const usedIndex = Atomics.load(this.#used.chunk.words, this.#usedWord + 1);
+    return this.#inFlight?.unanswered(this.#size, this.state.lastAvail, usedIndex) ?? [];
   }
 
   /** Undoes the last {@link next}: the request is taken again later. */
@@ -156,9 +174,11 @@ export class SplitVirtqueue {
   publish(): boolean {
     const now = this.#lastUsed;
     if (now === this.#publishedUsed) return false;
+    this.#inFlight?.publishes(this.#completed, now);
     // An atomic store is a full barrier: the elements are visible before the index, and the index before the driver's wish is read.
     Atomics.store(this.#used.chunk.words, this.#usedWord + 1, now);
     this.#publishedUsed = now;
+    this.#inFlight?.published(this.#completed);
     const old = this.#signalledUsed;
     this.#signalledUsed = now;
     const { words } = this.#avail.chunk;

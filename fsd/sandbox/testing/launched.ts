@@ -85,6 +85,9 @@ export class LaunchedProgram {
   }
 }
 
+/** What keeps the daemon's descriptors, beside it: see lib/sys/descriptor-keeper.ts. */
+const KEEPER = "kata-fsd-keeper";
+
 /** The last descendant of a process that has one child at a time: the daemon behind its launcher. */
 export function innermostProcess(pid: number): number {
   for (let found = pid; ; ) {
@@ -98,14 +101,22 @@ function childOf(parent: number): number | undefined {
   return readdirSync("/proc")
     .map(Number)
     .filter(Number.isInteger)
-    .find((pid) => parentOf(pid) === parent);
+    .find((pid) => parentOf(pid) === parent && nameOf(pid) !== KEEPER);
 }
 
 function parentOf(pid: number): number | undefined {
+  return Number(/^PPid:\s+(\d+)/m.exec(readProcFile(pid, "status"))?.[1]);
+}
+
+function nameOf(pid: number): string {
+  return readProcFile(pid, "comm").trim();
+}
+
+function readProcFile(pid: number, name: string): string {
   try {
-    return Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1]);
+    return readFileSync(`/proc/${pid}/${name}`, "latin1");
   } catch {
     // It has ended meanwhile.
-    return undefined;
+    return "";
   }
 }

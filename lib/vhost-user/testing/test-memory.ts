@@ -1,16 +1,12 @@
 import { Errno, SysError } from "../../sys/errno.js";
 import { bind, check, permanentAddressOf } from "../../sys/libc.js";
 import { type Mapping, mapShared, viewOf } from "../../sys/mapping.js";
+import { createMemfd } from "../../sys/memfd.js";
 
-const memfdCreate = bind<(name: number, flags: number) => number>(
-  "int memfd_create(uintptr_t name, uint32_t flags)",
-);
-const ftruncate = bind<(fd: number, length: number) => number>("int ftruncate(int fd, int64_t length)");
 const socketpair = bind<(domain: number, type: number, protocol: number, fds: number) => number>(
   "int socketpair(int domain, int type, int protocol, uintptr_t fds)",
 );
 
-const nameAddress = permanentAddressOf(Buffer.from("test\0"));
 const pair = new Int32Array(2);
 const pairAddress = permanentAddressOf(pair);
 const AF_UNIX = 1;
@@ -25,8 +21,7 @@ export class TestMemory {
 
   /** @throws SysError */
   constructor(readonly byteLength: number) {
-    this.fd = check(memfdCreate(nameAddress, 1), "memfd_create");
-    check(ftruncate(this.fd, byteLength), "ftruncate");
+    this.fd = createMemfd(byteLength);
     this.#mapping = mapShared(this.fd, 0, byteLength);
     this.bytes = Buffer.from(viewOf(this.#mapping, 0, byteLength));
   }
