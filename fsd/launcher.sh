@@ -42,12 +42,13 @@ hear() {
   done
 }
 
-# Whether another daemon is to go on where the one before was killed. One that is killed again and again would be for ever.
+# Whether another daemon is to go on where the one before was killed, or begin if that had not begun. One that is killed again and again
+# would be for ever.
 restarts=0
 deaths=
 deaths_max=${KATA_FSD_DEATHS_MAX:-5}
 succeed() {
-  [ "$status" -gt 128 ] && [ -z "$ending" ] && [ -n "$KATA_FSD_LEFT" ] || return 1
+  [ "$status" -gt 128 ] && [ -z "$ending" ] || return 1
   read -r now _ </proc/uptime
   now=${now%.*}
   deaths="$now $deaths"

@@ -7,7 +7,7 @@ import { text } from "node:stream/consumers";
 import { after, describe, it, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
-import { innermostProcess, LaunchedProgram } from "./sandbox/testing/launched.js";
+import { LaunchedProgram, untilDaemon } from "./sandbox/testing/launched.js";
 import { connectGuest } from "./testing/connect-guest.js";
 import { needsRoot } from "./testing/fixture.js";
 import { anyStep, NameModel, type Step } from "./testing/name-model.js";
@@ -54,13 +54,15 @@ describe("a worker that is killed", { skip: needsRoot }, () => {
       process.kill(worker, "SIGKILL");
     };
     const { guest, launcher, metrics } = await start(t, kill);
-    let worker = innermostProcess(launcher.pid ?? 0);
+    let worker = await untilDaemon(launcher.pid ?? 0);
     const model = new NameModel(guest);
     for (const [step, momentMs] of plan) {
       if (momentMs < MOMENT_MAX_MS) {
-        worker = innermostProcess(launcher.pid ?? 0);
+        worker = await untilDaemon(launcher.pid ?? 0);
         killAtMs = performance.now() + momentMs;
       }
+      // The launcher waits with its words until somebody reads them.
+      await sleep(0);
       const { said, due } = model.take(step);
       assert.equal(said, due, JSON.stringify(step));
       killAtMs = Number.POSITIVE_INFINITY;
@@ -82,21 +84,9 @@ describe("a worker that is killed", { skip: needsRoot }, () => {
   it("is replaced a few times only, and the last words say why", async (t) => {
     const { launcher, log } = await start(t, () => {}, "2");
     const ended = once(launcher, "exit");
-    process.kill(innermostProcess(launcher.pid ?? 0), "SIGKILL");
+    process.kill(await untilDaemon(launcher.pid ?? 0), "SIGKILL");
     while (!log.text.includes("restart 1")) await sleep(10);
-    let worker = 0;
-    // The next worker has said that another could follow it once it serves.
-    while (launcher.exitCode === null && launcher.signalCode === null) {
-      const found = innermostProcess(launcher.pid ?? 0);
-      if (found !== worker) await sleep(300);
-      worker = found;
-      try {
-        process.kill(worker, "SIGSEGV");
-      } catch {
-        break; // It has ended meanwhile.
-      }
-      await sleep(50);
-    }
+    process.kill(await untilDaemon(launcher.pid ?? 0), "SIGSEGV");
     await ended;
     assert.match(log.text, /ended by SIGKILL; restart 1\n/);
     assert.match(log.text, /ended by SIGSEGV, in native code, 2 times within 10 s: giving up/);

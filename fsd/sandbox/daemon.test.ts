@@ -50,7 +50,6 @@ describe("the daemon as its launcher starts it", { skip: needsRoot }, () => {
     t: TestContext,
     args: readonly string[] = [],
     prefix: readonly string[] = [],
-    env: Readonly<Record<string, string>> = {},
   ): Promise<Running> {
     const directory = join(program.directory, String(count++));
     const shared = join(directory, "shared");
@@ -61,7 +60,6 @@ describe("the daemon as its launcher starts it", { skip: needsRoot }, () => {
       for (const path of [directory, shared, join(shared, "file")]) chownSync(path, USER, USER);
     const launcher = program.start(["--socket-path", socket, "--shared-dir", shared, ...args], {
       prefix,
-      env,
     });
     t.after(() => launcher.kill("SIGKILL"));
     let said = "";
@@ -251,7 +249,7 @@ describe("the daemon as its launcher starts it", { skip: needsRoot }, () => {
   });
 
   it("is seen to end by a signal when it is not started anew", async (t) => {
-    const { launcher, pid } = await start(t, [], [], { KATA_FSD_DEATHS_MAX: "1" });
+    const { launcher, pid } = await start(t);
     const exit = once(launcher, "exit");
     process.kill(pid, SIGSYS);
     assert.deepEqual(await exit, [null, "SIGSYS"]);

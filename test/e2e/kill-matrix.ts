@@ -74,7 +74,7 @@ export const CELLS: readonly Cell[] = VICTIMS.flatMap((victim) =>
 interface Reached {
   /** Commands that are under way, which end once the container does. */
   readonly pending: readonly Promise<unknown>[];
-  /** What is true of a container that outlives its containerd, once that is back. */
+  /** What is true of a container that outlives whoever was killed. */
   readonly goesOn?: () => Promise<void>;
 }
 
@@ -93,10 +93,14 @@ export class KillMatrix {
     const wasThere = await this.#kill({ victim, moment }, name);
     const killed = performance.now();
     let result: string;
-    if (victim === "containerd") {
+    if (victim === "kata-fsd") {
+      // Its launcher starts another one, which goes on.
+      await goesOn?.();
+      result = "goes on";
+    } else if (victim === "containerd") {
       await Promise.all(pending);
       await this.machine.containerd.restart();
-      await goesOn?.();
+      if (WITHOUT_CONTAINERD[moment] !== "rolled back") await goesOn?.();
       result = WITHOUT_CONTAINERD[moment];
     } else {
       await this.#untilSeen(name, pending);
@@ -131,17 +135,17 @@ export class KillMatrix {
     const stopped = async () => assert.notEqual(await machine.status(suffix), "RUNNING");
     switch (moment) {
       case "before boot": {
-        const pending = [this.#interrupted(suffix)];
+        const start = this.#begun(victim, suffix);
         await untilThere(name, PROCESSES[victim] ?? "shim");
-        return { pending };
+        return { pending: [start], goesOn: () => start.then(() => this.#works(suffix)) };
       }
       case "in boot": {
         // An agent that can be reached is about to be asked for the container: that may still come to its end.
         if (victim === "agent") return { pending: [machine.runDetached(suffix, SLEEP).catch(() => {})] };
-        const pending = [this.#interrupted(suffix)];
+        const start = this.#begun(victim, suffix);
         await untilThere(name, "qemu");
         await delay(IN_BOOT_MS);
-        return { pending };
+        return { pending: [start], goesOn: () => start.then(() => this.#works(suffix)) };
       }
       case "created": {
         await (await createTask(machine, suffix, SLEEP)).answered;
@@ -181,9 +185,11 @@ export class KillMatrix {
     }
   }
 
-  /** A start that will not come to its end, whatever it says then. */
-  async #interrupted(suffix: string): Promise<void> {
-    await assert.rejects(this.machine.runDetached(suffix, SLEEP));
+  /** A start that will come to its end if who is killed can be replaced, and else will not, whatever it says then. */
+  async #begun(victim: Victim, suffix: string): Promise<void> {
+    const start = this.machine.runDetached(suffix, SLEEP);
+    if (victim === "kata-fsd") await start;
+    else await assert.rejects(start);
   }
 
   /** @returns false if there was nothing to kill any more */

@@ -17,6 +17,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { buildSync } from "esbuild";
 
@@ -24,6 +25,8 @@ const PROJECT = fileURLToPath(new URL("../../../", import.meta.url));
 /** The native modules of koffi, all that a bundle takes from there. */
 const KOFFI = "node_modules/@koromix";
 const TIME_LIMIT_MS = 30_000;
+/** The program that is killed is not started anew, unless a test wants that. */
+const ONCE = { KATA_FSD_DEATHS_MAX: "1" };
 
 export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
@@ -81,7 +84,7 @@ export class LaunchedProgram {
 
   #settings({ env = {}, descriptors = [] }: RunOptions) {
     const stdio: StdioOptions = ["ignore", "pipe", "pipe", ...descriptors];
-    return { stdio, env: { PATH: process.env["PATH"], KATA_FS_NODE: process.execPath, ...env } };
+    return { stdio, env: { PATH: process.env["PATH"], KATA_FS_NODE: process.execPath, ...ONCE, ...env } };
   }
 }
 
@@ -94,6 +97,15 @@ export function innermostProcess(pid: number): number {
     const child = childOf(found);
     if (child === undefined) return found;
     found = child;
+  }
+}
+
+/** The daemon behind its launcher, which may be about to start another one. */
+export async function untilDaemon(launcherPid: number): Promise<number> {
+  for (;;) {
+    const pid = innermostProcess(launcherPid);
+    if (readProcFile(pid, "cmdline").split("\0")[1]?.endsWith("/fsd.cjs") === true) return pid;
+    await sleep(5);
   }
 }
 

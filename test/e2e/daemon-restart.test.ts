@@ -1,0 +1,74 @@
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { findProcess } from "../../bench/memory.js";
+import { Machine } from "./machine.js";
+
+/** Another number of kills takes as many times the pause between two: KATA_FS_KILLS=300. */
+const { KATA_FS_KILLS = "6" } = process.env;
+/** The daemon's launcher gives up at five within ten seconds. */
+const PAUSE_MS = 2_600;
+const LIMIT_MS = 60_000;
+
+/**
+ * Appends numbered lines, each on the disk before the next, and does beside each what must not be done twice. Ends with the number of lines, once
+ * /stop is there; or with what went wrong.
+ */
+const WRITE = `b=/bin/busybox; i=0; set -e; cd /
+  while [ ! -e stop ]; do
+    i=$((i + 1)); echo $i | $b dd of=lines oflag=append conv=notrunc,fsync 2>/dev/null
+    $b mkdir d; $b mv d e; $b rmdir e; $b cmp sample copy; echo $i > progress.new; $b mv progress.new progress
+  done; echo wrote $i > result; exec $b sleep 600`;
+
+describe("a container whose kata-fsd is killed under it, again and again", () => {
+  let machine: Machine;
+
+  before(async () => {
+    machine = await Machine.start("2.1");
+  });
+  after(() => machine?.stop());
+
+  const inContainer = async (script: string) => {
+    const { status, stdout, stderr } = await machine.exec("writer", ["/bin/sh", "-c", script]);
+    assert.equal(status, 0, stderr);
+    return stdout.toString().trim();
+  };
+
+  async function untilPrinted(script: string, isIt: (text: string) => boolean): Promise<string> {
+    const deadline = performance.now() + LIMIT_MS;
+    for (;;) {
+      const text = await inContainer(script);
+      if (isIt(text)) return text;
+      assert.ok(performance.now() < deadline, `${script} prints ${text}`);
+      await delay(200);
+    }
+  }
+
+  it("loses nothing, does nothing twice, and sees no error", async () => {
+    const setUp = "b=/bin/busybox; cd /; echo content > sample; $b cp sample copy; ";
+    await machine.runDetached("writer", ["/bin/sh", "-c", setUp + WRITE]);
+    await untilPrinted("/bin/busybox cat /progress 2>/dev/null || true", (text) => Number(text) > 0);
+    const killed = new Set<number>();
+    for (let kill = 0; kill < Number(KATA_FS_KILLS); kill++) {
+      const before = Number(await inContainer("/bin/busybox cat /progress"));
+      const pid = findProcess(machine.name("writer"), "daemon");
+      assert.ok(pid);
+      killed.add(pid);
+      process.kill(pid, "SIGKILL");
+      const pause = delay(PAUSE_MS);
+      await untilPrinted("/bin/busybox cat /progress", (text) => Number(text) > before);
+      await pause;
+    }
+    assert.equal(killed.size, Number(KATA_FS_KILLS), "each time it was another one");
+    await inContainer(": > /stop");
+    const result = await untilPrinted("/bin/busybox cat /result 2>/dev/null || true", (text) => text !== "");
+    const count = Number(/^wrote (\d+)$/.exec(result)?.[1]);
+    const lines = (await inContainer("/bin/busybox cat /lines")).split("\n").map(Number);
+    assert.deepEqual(
+      lines,
+      Array.from({ length: count }, (_, index) => index + 1),
+    );
+    await machine.remove("writer");
+    assert.deepEqual(await machine.leftovers(), []);
+  });
+});
