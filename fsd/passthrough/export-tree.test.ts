@@ -107,3 +107,28 @@ test("zones are as few as the patterns allow, whatever the guest asks for", () =
     }),
   );
 });
+
+test("a zone has its number whoever asks, and in whatever order: inodes are known by it to the next worker", () => {
+  const component = fc.constantFrom("*", "a", "b", "c");
+  const glob = fc.array(component, { maxLength: 3 }).map((parts) => parts.join("/"));
+  const options = fc.array(
+    fc.tuple(glob, fc.constantFrom(...POLICY_NAMES)).map(([pattern, policy]) => option(pattern, policy)),
+    { maxLength: 4 },
+  );
+  const paths = fc.array(
+    fc.array(fc.constantFrom("a", "b", "c", "other"), { maxLength: 4 }).map((names) => names.join("/")),
+  );
+  fc.assert(
+    fc.property(options, paths, (given, asked) => {
+      const [one, other] = [new ExportTree(given, DEVICE), new ExportTree(given, DEVICE)];
+      const zones = asked.map((path) => zoneOf(one, path));
+      assert.deepEqual(
+        asked
+          .toReversed()
+          .map((path) => zoneOf(other, path))
+          .toReversed(),
+        zones,
+      );
+    }),
+  );
+});

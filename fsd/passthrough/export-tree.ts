@@ -24,6 +24,8 @@ interface Zone {
 }
 
 const ANY = 0x2a;
+/** No component of a pattern is this name. */
+const OTHER = Buffer.from("/\0");
 
 /**
  * Which export a file belongs to, found step by step on the way down from the shared directory. The names on the way put a directory into
@@ -42,6 +44,12 @@ export class ExportTree {
     this.#policies = options.map((option) => exportPolicy(option, device));
     const positions = this.#patterns.map((_, option): Position => ({ option, depth: 0 }));
     this.#enter(positions, { policy: devicePolicy(device), option: -1 });
+    // All zones that there can be, in one order: inodes refer to them by number, and may outlive the worker that entered them.
+    const names = [OTHER, ...this.#patterns.flat().map((component) => Buffer.from([...component, 0]))];
+    for (let zone = 0; zone < this.#zones.length; zone++) {
+      for (const name of names) this.child(zone, name, 0);
+      this.nameless(zone);
+    }
   }
 
   policy(zone: number): ExportPolicy {
