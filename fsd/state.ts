@@ -225,16 +225,16 @@ export const UNDO = {
   /** The queue of the request, plus one, and its head; 0 for none. */
   queuePlusOne: 0,
   head: 4,
-  /** float64: when it was begun, in milliseconds since 1970. */
-  begun: 8,
   /** Slot of the handle that it opened, plus one; 0 for none. */
   handlePlusOne: 16,
   /** Records that follow. */
   count: 20,
-  /** Number of the inode that is moved where one cannot see afterwards whether it was. */
-  movedLow: 24,
-  movedHigh: 28,
-  headerBytes: 32,
+  /** What was at the name, or in the attribute, that is about to be made or taken away: 0 not looked at yet, 1 nothing, 2 something. */
+  found: 24,
+  /** The number of the inode that was there. */
+  foundLow: 28,
+  foundHigh: 32,
+  headerBytes: 40,
   /** An inode, and the references that the guest held of it (float64). */
   recordBytes: 16,
   slot: 0,

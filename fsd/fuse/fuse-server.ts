@@ -36,8 +36,6 @@ export interface FuseServerOptions extends SharePolicy {
 export interface InterruptedRequest {
   readonly queueIndex: number;
   readonly head: number;
-  /** When it was begun, in milliseconds since 1970. */
-  readonly begunMs: number;
 }
 
 /** One virtio-fs device's FUSE server. All its queues call the same {@link FuseServer.handle}. */

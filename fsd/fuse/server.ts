@@ -57,14 +57,14 @@ class FuseServerImpl implements FuseServer {
   #watcher: HostWatcher | null = null;
   readonly #wishes: InitWishes;
   #lines = 0;
-  /** Of a request that another worker may have done: when it was taken, at the latest, in milliseconds since 1970. */
-  #again: number | null = null;
+  /** Whether the request being served is one that another worker may have done. */
+  #again = false;
   readonly interrupted: InterruptedRequest | null;
 
   constructor(options: FuseServerOptions) {
     this.#fs = new FileSystem(options);
-    const { queueIndex, head, begunMs } = this.#fs.undo;
-    this.interrupted = queueIndex < 0 ? null : { queueIndex, head, begunMs };
+    const { queueIndex, head } = this.#fs.undo;
+    this.interrupted = queueIndex < 0 ? null : { queueIndex, head };
     this.#metrics = options.metrics;
     this.#log = options.log;
     this.#replays = this.#fs.exports.some(({ isShared }) => isShared) ? new ReplayDesk() : null;
@@ -91,16 +91,16 @@ class FuseServerImpl implements FuseServer {
   handleAgain(queueIndex: number, head: number, readable: SegmentList, writable: SegmentList): number {
     const { interrupted } = this;
     const isIt = interrupted?.queueIndex === queueIndex && interrupted.head === head;
-    this.#again = isIt ? interrupted.begunMs : null;
+    this.#again = isIt;
     try {
       return this.handle(queueIndex, head, readable, writable);
     } finally {
-      this.#again = null;
+      this.#again = false;
     }
   }
 
   handle(queueIndex: number, head: number, readable: SegmentList, writable: SegmentList): number {
-    this.#fs.undo.begin(queueIndex, head, this.#again ?? Date.now());
+    this.#fs.undo.begin(queueIndex, head, this.#again);
     const request = this.#request;
     let result = request.load(readable, writable);
     const opcode = request.opcode;
@@ -218,10 +218,9 @@ class FuseServerImpl implements FuseServer {
       const replayed = this.#replays?.answer(this.#fs, this.#request, this.#reply);
       if (replayed !== undefined) return replayed;
       if (operation === undefined) return -Errno.ENOSYS;
-      const result =
-        this.#again === null
-          ? operation(this.#fs, this.#request, this.#reply)
-          : serveAgain(operation, this.#fs, this.#request, this.#reply, this.#again);
+      const result = this.#again
+        ? serveAgain(operation, this.#fs, this.#request, this.#reply)
+        : operation(this.#fs, this.#request, this.#reply);
       if (this.#watcher !== null && result >= 0) noteOwnChange(this.#fs, this.#request, this.#watcher.own);
       return result;
     } catch (error) {

@@ -1,6 +1,5 @@
 import { Errno } from "../../lib/sys/errno.js";
 import { O_EXCL, RENAME_EXCHANGE, RENAME_WHITEOUT } from "../../lib/sys/file.js";
-import type { Statx } from "../../lib/sys/statx.js";
 import { ENTRY_OUT_BYTES, IN_HEADER_BYTES, Opcode, OUT_HEADER_BYTES } from "../fuse/constants.js";
 import type { FuseReply } from "../fuse/reply.js";
 import type { FuseRequest } from "../fuse/request.js";
@@ -22,32 +21,27 @@ const RENAME_NAMES: Readonly<Record<number, number>> = {
   [Opcode.RENAME2]: ARGUMENTS + 16,
 };
 const SETXATTR_FLAGS = ARGUMENTS + 4;
-/** The clock that the kernel dates changes by may be a tick behind. */
-const TICK_MS = 10;
 
 /**
  * Serves a request that another worker began and did not answer, and of which nobody knows whether it was done. Most requests come to the
- * same when they are done twice. Of the others, what is there tells: they are answered as the first time if what they were to bring about is there, and
- * came about since they were begun.
- *
- * @param begunMs when that was, in milliseconds since 1970
+ * same when they are done twice. Of the others it was noted what was there before they were done: they are answered as the first time if what they
+ * were to bring about is there, and was not before.
  */
 export function serveAgain(
   operation: Operation,
   fs: FileSystem,
   request: FuseRequest,
   reply: FuseReply,
-  begunMs: number,
 ): number {
-  if (wasMoved(fs, request, begunMs)) return 0;
+  if (wasMoved(fs, request)) return 0;
   const result = operation(fs, request, reply);
   switch (result) {
     case -Errno.EEXIST:
-      return exists(operation, fs, request, reply, begunMs) ?? result;
+      return exists(operation, fs, request, reply) ?? result;
     case -Errno.ENOENT:
-      return isGone(fs, request, begunMs) ? 0 : result;
+      return isGone(fs, request) ? 0 : result;
     case -Errno.ENODATA:
-      return request.opcode === Opcode.REMOVEXATTR && isChanged(fs, request, begunMs) ? 0 : result;
+      return request.opcode === Opcode.REMOVEXATTR && fs.undo.wasThere === true ? 0 : result;
     case -Errno.EBADF:
       return request.opcode === Opcode.RELEASE || request.opcode === Opcode.RELEASEDIR ? 0 : result;
     default:
@@ -61,10 +55,9 @@ function exists(
   fs: FileSystem,
   request: FuseRequest,
   reply: FuseReply,
-  begunMs: number,
 ): number | undefined {
+  if (fs.undo.wasThere !== false) return undefined;
   if (request.opcode === Opcode.SETXATTR) {
-    if (!isChanged(fs, request, begunMs)) return undefined;
     request.view.setUint32(SETXATTR_FLAGS, 0, true);
     return operation(fs, request, reply);
   }
@@ -77,9 +70,7 @@ function exists(
     const source = fs.inodes.slotOf(request.uint32(ARGUMENTS), request.uint32(ARGUMENTS + 4));
     const isIt =
       fs.statx.inodeLow === fs.inodes.inodeLow(source) && fs.statx.inodeHigh === fs.inodes.inodeHigh(source);
-    if (!isIt || changedMs(fs.statx) < begunMs - TICK_MS) return undefined;
-  } else if (bornMs(fs.statx) < begunMs - TICK_MS) {
-    return undefined;
+    if (!isIt) return undefined;
   }
   if (request.opcode === Opcode.CREATE) {
     request.view.setUint32(ARGUMENTS, request.uint32(ARGUMENTS) & ~O_EXCL, true);
@@ -92,24 +83,23 @@ function exists(
 }
 
 /** Whether the first attempt took the name away that is not there. */
-function isGone(fs: FileSystem, request: FuseRequest, begunMs: number): boolean {
+function isGone(fs: FileSystem, request: FuseRequest): boolean {
   const { opcode } = request;
   const namesOffset = RENAME_NAMES[opcode];
   if (opcode !== Opcode.UNLINK && opcode !== Opcode.RMDIR && namesOffset === undefined) return false;
-  if (fs.stat(fs.inodeOf(request)) < 0 || modifiedMs(fs.statx) < begunMs - TICK_MS) return false;
-  if (namesOffset === undefined) return true;
-  if (!readNewName(fs, request, namesOffset) || changedMs(fs.statx) < begunMs - TICK_MS) return false;
+  if (namesOffset === undefined) return fs.undo.wasThere === true;
+  if (!readNewName(fs, request, namesOffset)) return false;
+  if (!fs.undo.wasInode(fs.statx.inodeLow, fs.statx.inodeHigh)) return false;
   noteNewName(fs, request);
   return true;
 }
 
 /** Whether names were exchanged, or a whiteout was left, by the first attempt, which a second one would undo. */
-function wasMoved(fs: FileSystem, request: FuseRequest, begunMs: number): boolean {
+function wasMoved(fs: FileSystem, request: FuseRequest): boolean {
   if (request.opcode !== Opcode.RENAME2 || !request.has(ARGUMENTS + 16)) return false;
   if ((request.uint32(ARGUMENTS + 8) & (RENAME_EXCHANGE | RENAME_WHITEOUT)) === 0) return false;
   if (!readNewName(fs, request, ARGUMENTS + 16)) return false;
-  const isThere =
-    fs.undo.isMoved(fs.statx.inodeLow, fs.statx.inodeHigh) && changedMs(fs.statx) >= begunMs - TICK_MS;
+  const isThere = fs.undo.wasInode(fs.statx.inodeLow, fs.statx.inodeHigh);
   if (isThere) noteNewName(fs, request);
   return isThere;
 }
@@ -128,23 +118,4 @@ function noteNewName(fs: FileSystem, request: FuseRequest): void {
   const to = fs.inodes.slotOf(request.uint32(ARGUMENTS), request.uint32(ARGUMENTS + 4));
   const { nameOffset } = request;
   fs.renamed(fs.willBeRenamed(to, request, nameOffset), to, request, nameOffset);
-}
-
-/** Whether the inode that the request is about was changed since. */
-function isChanged(fs: FileSystem, request: FuseRequest, begunMs: number): boolean {
-  return fs.stat(fs.inodeOf(request)) === 0 && changedMs(fs.statx) >= begunMs - TICK_MS;
-}
-
-const milliseconds = (low: number, high: number, nanoseconds: number) =>
-  (low + high * 2 ** 32) * 1000 + nanoseconds / 1e6;
-
-function changedMs({ changedLow, changedHigh, changedNanoseconds }: Statx): number {
-  return milliseconds(changedLow, changedHigh, changedNanoseconds);
-}
-function modifiedMs({ modifiedLow, modifiedHigh, modifiedNanoseconds }: Statx): number {
-  return milliseconds(modifiedLow, modifiedHigh, modifiedNanoseconds);
-}
-/** Where the file system does not tell it, the time of the last change. */
-function bornMs(statx: Statx): number {
-  return statx.hasBirth ? milliseconds(statx.bornLow, 0, statx.bornNanoseconds) : changedMs(statx);
 }

@@ -244,6 +244,12 @@ export class FileSystem {
     return this.#store.adopt(fd, parent, zone, source, offset);
   }
 
+  /** To be called before a name is made or taken away: notes what has it, for a worker that may have to find out whether that was done. */
+  noteName(parentFd: number, nameAddress: number): void {
+    const isThere = this.statx.readName(parentFd, nameAddress) === 0;
+    this.undo.noteFound(isThere, isThere ? this.statx.inodeLow : 0, isThere ? this.statx.inodeHigh : 0);
+  }
+
   /**
    * To be called before the name at `offset` of `source` is taken from what has it: an inode that the guest knows stays usable
    * without a name. Takes {@link statx}.

@@ -88,6 +88,7 @@ export const mknod: Operation = (fs, request, reply) => {
   const mode = request.uint32(ARGUMENTS) & (S_IFMT | PERMISSIONS);
   const parentFd = fs.pathFd(parent);
   if (parentFd < 0) return parentFd;
+  fs.noteName(parentFd, name);
   let result = actAsCreator(fs, request, request.nameEnd, request.uint32(ARGUMENTS + 8));
   if (result < 0) return result;
   result = actAsSelf(fs, mknodat(parentFd, name, mode, request.uint32(ARGUMENTS + 4)));
@@ -103,6 +104,7 @@ export const mkdir: Operation = (fs, request, reply) => {
   const mode = request.uint32(ARGUMENTS) & PERMISSIONS;
   const parentFd = fs.pathFd(parent);
   if (parentFd < 0) return parentFd;
+  fs.noteName(parentFd, name);
   let result = actAsCreator(fs, request, request.nameEnd, request.uint32(ARGUMENTS + 4));
   if (result < 0) return result;
   result = actAsSelf(fs, mkdirat(parentFd, name, mode));
@@ -121,6 +123,7 @@ export const symlink: Operation = (fs, request, reply) => {
   if (targetLength >= PATH_MAX) return -Errno.ENAMETOOLONG;
   const parentFd = fs.pathFd(parent);
   if (parentFd < 0) return parentFd;
+  fs.noteName(parentFd, name);
   let result = actAsCreator(fs, request, request.nameEnd, 0);
   if (result < 0) return result;
   result = actAsSelf(fs, symlinkat(request.address + targetOffset, parentFd, name));
@@ -154,6 +157,7 @@ export const link: Operation = (fs, request, reply) => {
   if (parentFd < 0) return parentFd;
   const path = fs.path(source);
   if (path < 0) return path;
+  fs.noteName(parentFd, name);
   if (linkat(AT_FDCWD, path, parentFd, name, AT_SYMLINK_FOLLOW) < 0) return -lastErrno();
   return answerEntry(fs, request, reply, parent, name);
 };
@@ -165,6 +169,7 @@ function remove(fs: FileSystem, request: FuseRequest, flags: number): number {
   if (name < 0) return name;
   const parentFd = fs.pathFd(parent);
   if (parentFd < 0) return parentFd;
+  fs.noteName(parentFd, name);
   const known = fs.losesName(parent, request, name - request.address);
   if (known < 0) return known;
   if (unlinkat(parentFd, name, flags) === 0) return 0;
@@ -201,12 +206,9 @@ function move(fs: FileSystem, request: FuseRequest, namesOffset: number, flags: 
   const moved = fs.willBeRenamed(from, request, oldName - request.address);
   const exchanged =
     (flags & RENAME_EXCHANGE) !== 0 ? fs.willBeRenamed(to, request, newName - request.address) : 0;
+  fs.noteName(fromFd, oldName);
   // A whiteout is a new file: it belongs to the caller. A guest with FUSE_ALLOW_IDMAP names the caller only where something is made.
   let result = (flags & RENAME_WHITEOUT) !== 0 ? actAsCaller(fs, request) : 0;
-  const isMovedBack = (flags & (RENAME_WHITEOUT | RENAME_EXCHANGE)) !== 0;
-  if (isMovedBack && fs.statx.readName(fromFd, oldName) === 0) {
-    fs.undo.noteMoved(fs.statx.inodeLow, fs.statx.inodeHigh);
-  }
   if (result === 0) result = actAsSelf(fs, renameat2(fromFd, oldName, toFd, newName, flags));
   if (result < 0) {
     fs.keptName(replaced);

@@ -169,6 +169,7 @@ export const create: Operation = (fs, request, reply) => {
 
   const parentFd = fs.pathFd(parent);
   if (parentFd < 0) return parentFd;
+  if ((flags & O_EXCL) !== 0) fs.noteName(parentFd, name);
   // O_EXCL on the host even where the guest did not ask for it: what is there already is looked at before it is opened.
   const refusal = actAsCreator(fs, request, request.nameEnd, request.uint32(ARGUMENTS + 8));
   if (refusal < 0) return refusal;

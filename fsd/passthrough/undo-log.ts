@@ -13,13 +13,13 @@ export class UndoLog {
     this.#view = state.undo;
   }
 
-  /** Forgets what was before: another request is served. @param begunMs in milliseconds since 1970 */
-  begin(queueIndex: number, head: number, begunMs: number): void {
+  /** Forgets what was before: another request is served. @param isAgain whether what {@link noteFound} was told still holds */
+  begin(queueIndex: number, head: number, isAgain: boolean): void {
     this.#view.setUint32(UNDO.queuePlusOne, 0, true);
     this.#view.setUint32(UNDO.count, 0, true);
     this.#view.setUint32(UNDO.handlePlusOne, 0, true);
     this.#view.setUint32(UNDO.head, head, true);
-    this.#view.setFloat64(UNDO.begun, begunMs, true);
+    if (!isAgain) this.#view.setUint32(UNDO.found, 0, true);
     this.#view.setUint32(UNDO.queuePlusOne, queueIndex + 1, true);
   }
 
@@ -40,17 +40,26 @@ export class UndoLog {
     this.#view.setUint32(UNDO.handlePlusOne, slot + 1, true);
   }
 
-  /** To be called before an inode is moved in a way that moves it back when it is done twice. */
-  noteMoved(inodeLow: number, inodeHigh: number): void {
-    this.#view.setUint32(UNDO.movedLow, inodeLow, true);
-    this.#view.setUint32(UNDO.movedHigh, inodeHigh, true);
+  /** To be called before something is made, or taken away: what is there. What was there at the first attempt counts. */
+  noteFound(isThere: boolean, inodeLow = 0, inodeHigh = 0): void {
+    if (this.wasThere !== undefined) return;
+    this.#view.setUint32(UNDO.foundLow, inodeLow, true);
+    this.#view.setUint32(UNDO.foundHigh, inodeHigh, true);
+    this.#view.setUint32(UNDO.found, isThere ? 2 : 1, true);
   }
 
-  /** Whether that inode was noted for this request, or for one before it. */
-  isMoved(inodeLow: number, inodeHigh: number): boolean {
+  /** What {@link noteFound} was told of this request; undefined before that. */
+  get wasThere(): boolean | undefined {
+    const found = this.#view.getUint32(UNDO.found, true);
+    return found === 0 ? undefined : found === 2;
+  }
+
+  /** Whether that inode was there. */
+  wasInode(inodeLow: number, inodeHigh: number): boolean {
     return (
-      this.#view.getUint32(UNDO.movedLow, true) === inodeLow &&
-      this.#view.getUint32(UNDO.movedHigh, true) === inodeHigh
+      this.wasThere === true &&
+      this.#view.getUint32(UNDO.foundLow, true) === inodeLow &&
+      this.#view.getUint32(UNDO.foundHigh, true) === inodeHigh
     );
   }
 
@@ -60,11 +69,6 @@ export class UndoLog {
   }
   get head(): number {
     return this.#view.getUint32(UNDO.head, true);
-  }
-
-  /** When the request was begun, in milliseconds since 1970. */
-  get begunMs(): number {
-    return this.#view.getFloat64(UNDO.begun, true);
   }
 
   /** The handle that the request opened, or 0. */

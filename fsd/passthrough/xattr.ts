@@ -92,6 +92,7 @@ export const setxattr: Operation = (fs, request) => {
   const path = fs.path(slot);
   if (path < 0) return path;
   const value = request.address + valueOffset;
+  if ((flags & XATTR_CREATE) !== 0) fs.undo.noteFound(hostGetxattr(path, fs.xattrNames.address, 0, 0) >= 0);
   return hostSetxattr(path, fs.xattrNames.address, value, size, flags) < 0
     ? hostRefusal(fs, slot, verdict)
     : 0;
@@ -228,5 +229,6 @@ export const removexattr: Operation = (fs, request) => {
   if (verdict === Verdict.opaque) return setMark(fs, slot, false, XATTR_REPLACE);
   const path = fs.path(slot);
   if (path < 0) return path;
+  fs.undo.noteFound(hostGetxattr(path, fs.xattrNames.address, 0, 0) >= 0);
   return hostRemovexattr(path, fs.xattrNames.address) < 0 ? hostRefusal(fs, slot, verdict) : 0;
 };
