@@ -7,6 +7,7 @@ import { text } from "node:stream/consumers";
 import { after, describe, it, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
+import { hasErrno } from "../lib/sys/errno.js";
 import { LaunchedProgram, untilDaemon } from "./sandbox/testing/launched.js";
 import { connectGuest } from "./testing/connect-guest.js";
 import { needsRoot } from "./testing/fixture.js";
@@ -51,7 +52,12 @@ describe("a worker that is killed", { skip: needsRoot }, () => {
     const kill = () => {
       if (performance.now() < killAtMs) return;
       killAtMs = Number.POSITIVE_INFINITY;
-      process.kill(worker, "SIGKILL");
+      try {
+        process.kill(worker, "SIGKILL");
+      } catch (error) {
+        // The one that was found had been killed in the step before, and had not ended yet.
+        if (!hasErrno(error, "ESRCH")) throw error;
+      }
     };
     const { guest, launcher, metrics } = await start(t, kill);
     let worker = await untilDaemon(launcher.pid ?? 0);

@@ -83,25 +83,31 @@ function exists(
 }
 
 /** Whether the first attempt took the name away that is not there. */
-function isGone(fs: FileSystem, request: FuseRequest): boolean {
-  const { opcode } = request;
-  const namesOffset = RENAME_NAMES[opcode];
-  if (opcode !== Opcode.UNLINK && opcode !== Opcode.RMDIR && namesOffset === undefined) return false;
-  if (namesOffset === undefined) return fs.undo.wasThere === true;
-  if (!readNewName(fs, request, namesOffset)) return false;
-  if (!fs.undo.wasInode(fs.statx.inodeLow, fs.statx.inodeHigh)) return false;
-  noteNewName(fs, request);
-  return true;
+function isGone(fs: FileSystem, { opcode }: FuseRequest): boolean {
+  return (opcode === Opcode.UNLINK || opcode === Opcode.RMDIR) && fs.undo.wasThere === true;
 }
 
-/** Whether names were exchanged, or a whiteout was left, by the first attempt, which a second one would undo. */
+/**
+ * Whether the first attempt has moved the name: what had the old one has the new one. A second attempt might move it back, where names are
+ * exchanged or a whiteout is left, and would look for the inode by its old name.
+ */
 function wasMoved(fs: FileSystem, request: FuseRequest): boolean {
-  if (request.opcode !== Opcode.RENAME2 || !request.has(ARGUMENTS + 16)) return false;
-  if ((request.uint32(ARGUMENTS + 8) & (RENAME_EXCHANGE | RENAME_WHITEOUT)) === 0) return false;
-  if (!readNewName(fs, request, ARGUMENTS + 16)) return false;
+  const namesOffset = RENAME_NAMES[request.opcode];
+  if (namesOffset === undefined || !request.has(namesOffset)) return false;
+  const flags = request.opcode === Opcode.RENAME2 ? request.uint32(ARGUMENTS + 8) : 0;
+  if ((flags & (RENAME_EXCHANGE | RENAME_WHITEOUT)) === 0 && hasOldName(fs, request, namesOffset))
+    return false;
+  if (!readNewName(fs, request, namesOffset)) return false;
   const isThere = fs.undo.wasInode(fs.statx.inodeLow, fs.statx.inodeHigh);
   if (isThere) noteNewName(fs, request);
   return isThere;
+}
+
+/** Whether there is something at the old name of a rename. */
+function hasOldName(fs: FileSystem, request: FuseRequest, namesOffset: number): boolean {
+  const name = request.takeName(namesOffset);
+  const fromFd = fs.pathFd(fs.inodeOf(request));
+  return name >= 0 && fromFd >= 0 && fs.statx.readName(fromFd, name) === 0;
 }
 
 /** Fills `fs.statx` with what has the new name of a rename, whose offset is then that of the name in the request. */
