@@ -238,9 +238,9 @@ export class Machine {
     assert.equal(status, 0, stderr);
   }
 
-  /** What is left of sandboxes: processes, mounts, directories, control groups, sockets. Empty when all is as it was. */
-  async leftovers(): Promise<string[]> {
-    const deadline = performance.now() + GRACE_MS;
+  /** What is left of sandboxes: processes, mounts, directories, control groups, sockets. Empty when all is as it was, within a limit. */
+  async leftovers(limitMs = GRACE_MS): Promise<string[]> {
+    const deadline = performance.now() + limitMs;
     for (;;) {
       const found = await this.#look();
       if (found.length === 0 || performance.now() > deadline) return found;
