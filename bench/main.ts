@@ -48,7 +48,7 @@ const about = `${runs} runs each, in turn; containerd ${options.containerd}`;
 try {
   const calls = [
     formatTable("Calls and streams of a running container", await taskCalls(machine, runs)),
-    formatTable("A pod that grows", await growingPod(machine, runs)),
+    formatTable("A pod that grows", await growingPod(machine)),
   ];
   writeSection("calls", [`${about}; ${describeMachine()}`, ...calls].join("\n"));
   if (!positionals.includes("calls")) await wholeDocument();
