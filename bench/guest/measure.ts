@@ -5,7 +5,7 @@ import { basename, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { buildSync } from "esbuild";
-import { GUEST_MODULES, GuestLayout } from "../../guest/layout.js";
+import { GuestLayout } from "../../guest/layout.js";
 import type { Toolchain } from "../../setup/toolchain.js";
 import { FileSystemDaemon } from "../../test/guest/file-system-daemon.js";
 import { runGuest } from "../../test/guest/run-guest.js";
@@ -15,6 +15,7 @@ import { type Subject, toolsSubject } from "./subjects.js";
 import type { Workload } from "./workloads.js";
 
 const MEMORY_MIB = 512;
+const DISK_MODULE = "virtio_blk.ko";
 const CPU_SAMPLE_MS = 100;
 /** A row that takes longer has gone wrong. */
 const TIME_LIMIT_MS = 60_000;
@@ -127,12 +128,12 @@ function script(
   ].join("\n");
 }
 
-/** What the guest's kernel needs for a disk: the last list of its modules. By their paths in the guest, in the order in which they are loaded. */
+/** What the guest's kernel needs for a disk, by their paths in the guest, in the order in which they are loaded. @throws Error for a guest without */
 function diskModules(guestRoot: string): Record<string, string> {
   const lists = readFileSync(join(guestRoot, GuestLayout.moduleList), "utf8").split("\n\n");
-  const paths = (lists[Object.keys(GUEST_MODULES).indexOf("disks")] ?? "")
-    .split("\n")
-    .filter((path) => path !== "");
+  const list = lists.find((paths) => paths.includes(`/${DISK_MODULE}`));
+  if (list === undefined) throw new Error(`${guestRoot} has no ${DISK_MODULE}`);
+  const paths = list.split("\n").filter((path) => path !== "");
   return Object.fromEntries(paths.map((path) => [`/modules/${basename(path)}`, join(guestRoot, path)]));
 }
 
