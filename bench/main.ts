@@ -8,6 +8,7 @@ import { type Phase, parseSandboxReport } from "../setup/run/sandbox-report.js";
 import { execute, Machine, project } from "../test/e2e/machine.js";
 import { writeSection } from "./document.js";
 import { frontEndCommand, growthCommand } from "./front-end/command.js";
+import { guestCommand } from "./guest/command.js";
 import { describeMachine } from "./machine-description.js";
 import { processesOf, pssMib, type SandboxProcesses } from "./memory.js";
 import { ownWrites } from "./own-writes.js";
@@ -16,13 +17,17 @@ import { formatTable, type Row } from "./table.js";
 import { taskCalls } from "./task-calls.js";
 
 // npm run bench: how fast a sandbox starts, and what it costs. The peer in each table is runc, in the same run on the same
-// machine, or the sandbox before. npm run bench -- front-end: kata-fsd beside virtiofsd, without virtual machines. npm run bench -- calls: calls,
-// streams and the containers of a pod. npm run bench -- writes: what a container writes, with and without daemon.writeback. Without a name
+// machine, or the sandbox before. npm run bench -- front-end: kata-fsd beside virtiofsd, without virtual machines; -- guest: in one. npm run bench -- calls:
+// calls, streams and the containers of a pod. npm run bench -- writes: what a container writes, with and without daemon.writeback. Without a name
 // all but the last, and docs/benchmarks.md is written anew.
 
 const [first, ...others] = process.argv.slice(2);
 if (first === "front-end") {
   await frontEndCommand(others);
+  process.exit();
+}
+if (first === "guest") {
+  await guestCommand(others);
   process.exit();
 }
 if (first === "growth") {
@@ -70,6 +75,7 @@ async function wholeDocument(): Promise<void> {
   writeSection("sandbox", [`${about}; ${describeMachine()}`, ...tables].join("\n"));
   await frontEndCommand([]);
   await growthCommand([]);
+  await guestCommand([]);
 }
 
 /** From the call of the launcher until the address is printed, as containerd waits for it. */
