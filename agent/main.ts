@@ -22,8 +22,6 @@ import { becomeSubreaper } from "./sys/wait.js";
 import { AGENT_VERSION } from "./version.js";
 import { warmUp } from "./warm-up.js";
 
-/** Kernel modules of the guest: files in load order, in groups that blank lines separate. */
-const MODULE_LIST = "/usr/lib/kata-fs/modules";
 const WORK_DIRECTORY = "/run/kata-agent";
 
 /** How long the answer to DestroySandbox has to leave the guest before the guest ends. */
@@ -53,19 +51,19 @@ function main(args: readonly string[]): void {
 /** What must be there before the first call can come. */
 function prepareGuest(): void {
   mountGuestFileSystems();
-  const [transport = []] = readModuleGroups(MODULE_LIST);
+  const [transport = []] = readModuleGroups();
   for (const path of transport) loadModule(path);
 }
 
 /** What must be there for containers, but need not delay the first answer. */
 function finishGuest(): void {
   bringLoopbackUp();
-  const [, fileSystems = []] = readModuleGroups(MODULE_LIST);
+  const [, fileSystems = []] = readModuleGroups();
   for (const path of fileSystems) loadModule(path);
 }
 
 function prepareNetwork(): void {
-  const [, , network = []] = readModuleGroups(MODULE_LIST);
+  const [, , network = []] = readModuleGroups();
   for (const path of network) loadModule(path);
 }
 

@@ -6,6 +6,11 @@ import { AgentError } from "../error.js";
 /** Number of finit_module(2), which the C library does not wrap. */
 const SYS_FINIT_MODULE: Readonly<Partial<Record<NodeJS.Architecture, number>>> = { x64: 313, arm64: 273 };
 
+/** Kernel modules of the guest: files in load order, in groups that blank lines separate. */
+export const MODULE_LIST = "/usr/lib/kata-fs/modules";
+/** The last group of the list: guest/layout.ts. */
+const PLUGGED_DISKS = 5;
+
 const finitModule = bindLazily<(number: number, fd: number, parameters: string, flags: number) => number>(
   "int64_t syscall(int64_t number, int64_t fd, const char *parameters, int64_t flags)",
 );
@@ -33,7 +38,7 @@ export function loadModule(path: string, parameters = ""): void {
  * The module files that `listFile` names, one absolute path a line, dependencies first, in groups that blank lines separate;
  * none if there is no such file.
  */
-export function readModuleGroups(listFile: string): string[][] {
+export function readModuleGroups(listFile = MODULE_LIST): string[][] {
   try {
     return parseModuleGroups(readFileSync(listFile, "utf8"));
   } catch (error) {
@@ -41,6 +46,12 @@ export function readModuleGroups(listFile: string): string[][] {
     if (hasErrno(error, "ENOENT")) return [];
     throw error;
   }
+}
+
+/** Loads the drivers of disks that are plugged in, unless the kernel has them. */
+export function loadDiskDriver(): void {
+  const disks = readModuleGroups()[PLUGGED_DISKS] ?? [];
+  for (const path of disks) loadModule(path);
 }
 
 /** The same from the text of the file. */
