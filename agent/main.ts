@@ -5,7 +5,7 @@ import { OciRuntime } from "./container/oci-runtime.js";
 import { OomEvents } from "./container/oom-events.js";
 import { openShell } from "./debug-console.js";
 import { powerOff, thisGuest } from "./guest/guest.js";
-import { loadModule, readModuleGroups } from "./guest/kernel-modules.js";
+import { loadModuleGroup } from "./guest/kernel-modules.js";
 import { bringLoopbackUp } from "./guest/loopback.js";
 import { mountGuestFileSystems, mountProc } from "./guest/mounts.js";
 import { listen } from "./listen.js";
@@ -51,20 +51,13 @@ function main(args: readonly string[]): void {
 /** What must be there before the first call can come. */
 function prepareGuest(): void {
   mountGuestFileSystems();
-  const [transport = []] = readModuleGroups();
-  for (const path of transport) loadModule(path);
+  loadModuleGroup("transport");
 }
 
 /** What must be there for containers, but need not delay the first answer. */
 function finishGuest(): void {
   bringLoopbackUp();
-  const [, fileSystems = []] = readModuleGroups();
-  for (const path of fileSystems) loadModule(path);
-}
-
-function prepareNetwork(): void {
-  const [, , network = []] = readModuleGroups();
-  for (const path of network) loadModule(path);
+  loadModuleGroup("fileSystems");
 }
 
 function serve(config: AgentConfig, isInit: boolean): void {
@@ -92,7 +85,7 @@ function createServices(config: AgentConfig, reaper: Reaper, isInit: boolean): S
   return {
     "grpc.AgentService": {
       ...sandboxMethods({ sandbox, oomEvents, isInit, onCreate, onDestroyed }),
-      ...networkMethods(isInit ? prepareNetwork : () => {}),
+      ...networkMethods(isInit ? () => loadModuleGroup("network") : () => {}),
       ...containerMethods(sandbox, oomEvents),
       ...streamMethods(sandbox),
     },

@@ -1,7 +1,7 @@
 import type { agent } from "../../proto/index.js";
 import { AgentError } from "../error.js";
 import { awaitDisk, type Disk } from "../guest/disk.js";
-import { loadDiskDriver } from "../guest/kernel-modules.js";
+import { loadModuleGroup } from "../guest/kernel-modules.js";
 import type { RuntimeSpec } from "../oci/runtime-spec.js";
 
 /** Devices that were plugged in for a container, by their paths in it. */
@@ -17,7 +17,7 @@ export async function findDevices(devices: readonly agent.Device.$Properties[]):
   for (const { id = "", type = "", container_path: path = "" } of devices) {
     if (type !== "scsi")
       throw new AgentError("UNIMPLEMENTED", `device ${path}: type "${type}" is not supported`);
-    loadDiskDriver();
+    loadModuleGroup("pluggedDisks");
     found.set(path, await awaitDisk(id));
   }
   return found;
