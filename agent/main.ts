@@ -5,7 +5,7 @@ import { OciRuntime } from "./container/oci-runtime.js";
 import { OomEvents } from "./container/oom-events.js";
 import { openShell } from "./debug-console.js";
 import { powerOff, thisGuest } from "./guest/guest.js";
-import { loadModule, readModuleGroups } from "./guest/kernel-modules.js";
+import { loadModuleGroup } from "./guest/kernel-modules.js";
 import { bringLoopbackUp } from "./guest/loopback.js";
 import { mountGuestFileSystems, mountProc } from "./guest/mounts.js";
 import { listen } from "./listen.js";
@@ -22,8 +22,6 @@ import { becomeSubreaper } from "./sys/wait.js";
 import { AGENT_VERSION } from "./version.js";
 import { warmUp } from "./warm-up.js";
 
-/** Kernel modules of the guest: files in load order, in groups that blank lines separate. */
-const MODULE_LIST = "/usr/lib/kata-fs/modules";
 const WORK_DIRECTORY = "/run/kata-agent";
 
 /** How long the answer to DestroySandbox has to leave the guest before the guest ends. */
@@ -53,20 +51,13 @@ function main(args: readonly string[]): void {
 /** What must be there before the first call can come. */
 function prepareGuest(): void {
   mountGuestFileSystems();
-  const [transport = []] = readModuleGroups(MODULE_LIST);
-  for (const path of transport) loadModule(path);
+  loadModuleGroup("transport");
 }
 
 /** What must be there for containers, but need not delay the first answer. */
 function finishGuest(): void {
   bringLoopbackUp();
-  const [, fileSystems = []] = readModuleGroups(MODULE_LIST);
-  for (const path of fileSystems) loadModule(path);
-}
-
-function prepareNetwork(): void {
-  const [, , network = []] = readModuleGroups(MODULE_LIST);
-  for (const path of network) loadModule(path);
+  loadModuleGroup("fileSystems");
 }
 
 function serve(config: AgentConfig, isInit: boolean): void {
@@ -94,7 +85,7 @@ function createServices(config: AgentConfig, reaper: Reaper, isInit: boolean): S
   return {
     "grpc.AgentService": {
       ...sandboxMethods({ sandbox, oomEvents, isInit, onCreate, onDestroyed }),
-      ...networkMethods(isInit ? prepareNetwork : () => {}),
+      ...networkMethods(isInit ? () => loadModuleGroup("network") : () => {}),
       ...containerMethods(sandbox, oomEvents),
       ...streamMethods(sandbox),
     },

@@ -8,19 +8,26 @@ import { type Phase, parseSandboxReport } from "../setup/run/sandbox-report.js";
 import { execute, Machine, project } from "../test/e2e/machine.js";
 import { writeSection } from "./document.js";
 import { frontEndCommand, growthCommand } from "./front-end/command.js";
+import { guestCommand } from "./guest/command.js";
 import { describeMachine } from "./machine-description.js";
 import { processesOf, pssMib, type SandboxProcesses } from "./memory.js";
 import { ownWrites } from "./own-writes.js";
+import { growingPod } from "./pod.js";
 import { formatTable, type Row } from "./table.js";
 import { taskCalls } from "./task-calls.js";
 
 // npm run bench: how fast a sandbox starts, and what it costs. The peer in each table is runc, in the same run on the same
-// machine, or the sandbox before. npm run bench -- front-end: kata-fsd beside virtiofsd, without virtual machines. npm run bench -- writes: what
-// a container writes, with and without daemon.writeback. Without a name all but the last, and docs/benchmarks.md is written anew.
+// machine, or the sandbox before. npm run bench -- front-end: kata-fsd beside virtiofsd, without virtual machines; -- guest: in one. npm run bench -- calls:
+// calls, streams and the containers of a pod. npm run bench -- writes: what a container writes, with and without daemon.writeback. Without a name
+// all but the last, and docs/benchmarks.md is written anew.
 
 const [first, ...others] = process.argv.slice(2);
 if (first === "front-end") {
   await frontEndCommand(others);
+  process.exit();
+}
+if (first === "guest") {
+  await guestCommand(others);
   process.exit();
 }
 if (first === "growth") {
@@ -42,17 +49,14 @@ if (positionals.includes("writes")) {
 
 const reports = await mkdtemp("/tmp/kata-fs-bench-");
 const machine = await Machine.start(options.containerd, { runtime: { reportDirectory: reports } });
+const about = `${runs} runs each, in turn; containerd ${options.containerd}`;
 try {
-  const tables = [
-    formatTable("Start of a shim", await shimStart()),
-    formatTable("A container from call to exit", await containerRun()),
+  const calls = [
     formatTable("Calls and streams of a running container", await taskCalls(machine, runs)),
-    formatTable("Memory (PSS)", await memory()),
+    formatTable("A pod that grows", await growingPod(machine)),
   ];
-  const about = `${runs} runs each, in turn; containerd ${options.containerd}; ${describeMachine()}`;
-  writeSection("sandbox", [about, ...tables].join("\n"));
-  await frontEndCommand([]);
-  await growthCommand([]);
+  writeSection("calls", [`${about}; ${describeMachine()}`, ...calls].join("\n"));
+  if (!positionals.includes("calls")) await wholeDocument();
 } catch (error) {
   // Not left to the process's end: what stop finds left over would hide it.
   console.error(error);
@@ -60,6 +64,18 @@ try {
 } finally {
   await machine.stop();
   await rm(reports, { recursive: true, force: true });
+}
+
+async function wholeDocument(): Promise<void> {
+  const tables = [
+    formatTable("Start of a shim", await shimStart()),
+    formatTable("A container from call to exit", await containerRun()),
+    formatTable("Memory (PSS)", await memory()),
+  ];
+  writeSection("sandbox", [`${about}; ${describeMachine()}`, ...tables].join("\n"));
+  await frontEndCommand([]);
+  await growthCommand([]);
+  await guestCommand([]);
 }
 
 /** From the call of the launcher until the address is printed, as containerd waits for it. */

@@ -9,31 +9,62 @@ const MIB = 1024 * 1024;
 const STREAM_MIB = 64;
 const STATE_CALLS = 500;
 
-/** What calls and streams of one running container cost; each list has a value a run. */
+const RUNC = "io.containerd.runc.v2";
+
+/** What calls and streams of one running container cost under kata-fs and under runc, in turn; each list has a value a run. */
 export async function taskCalls(machine: Machine, runs: number): Promise<Row[]> {
-  await machine.runDetached("calls", ["/bin/sh", "-c", "while :; do sleep 1000; done"]);
+  const loop = ["/bin/sh", "-c", "while :; do sleep 1000; done"];
+  await machine.runDetached("calls", loop);
+  await machine.runDetached("calls-runc", loop, { runtime: RUNC });
   try {
     const state = await stateLatencies(machine, "calls");
-    const exec: number[] = [];
-    const stdout: number[] = [];
-    const stdin: number[] = [];
-    const zeros = Buffer.alloc(STREAM_MIB * MIB);
-    const script = `busybox dd if=/dev/zero bs=64k count=${STREAM_MIB * 16} 2>/dev/null`;
+    const ours: StreamFigures[] = [];
+    const runc: StreamFigures[] = [];
     for (let run = 0; run < runs; run++) {
-      const execMs = await tookMs(machine, ["/bin/busybox", "true"]);
-      exec.push(execMs);
-      stdout.push(perSecond((await tookMs(machine, ["/bin/sh", "-c", script])) - execMs));
-      stdin.push(perSecond((await tookMs(machine, ["/bin/sh", "-c", "cat > /dev/null"], zeros)) - execMs));
+      ours.push(await streamFigures(machine, "calls"));
+      runc.push(await streamFigures(machine, "calls-runc"));
     }
     return [
       { title: "State, ttrpc round trip", unit: "ms", values: state },
-      { title: "ctr task exec … true", unit: "ms", values: exec },
-      { title: `stdout, ${STREAM_MIB} MiB`, unit: "MB/s", values: stdout },
-      { title: `stdin, ${STREAM_MIB} MiB`, unit: "MB/s", values: stdin },
+      ...rowsOf("kata-fs", ours),
+      ...rowsOf("runc", runc),
     ];
   } finally {
     await machine.remove("calls");
+    await machine.remove("calls-runc");
   }
+}
+
+interface StreamFigures {
+  readonly execMs: number;
+  readonly stdoutMbPerSecond: number;
+  readonly stdinMbPerSecond: number;
+}
+
+async function streamFigures(machine: Machine, suffix: string): Promise<StreamFigures> {
+  const script = `busybox dd if=/dev/zero bs=64k count=${STREAM_MIB * 16} 2>/dev/null`;
+  const zeros = Buffer.alloc(STREAM_MIB * MIB);
+  return {
+    execMs: await tookMs(machine, suffix, ["/bin/busybox", "true"]),
+    stdoutMbPerSecond: perSecond(await tookMs(machine, suffix, ["/bin/sh", "-c", script])),
+    stdinMbPerSecond: perSecond(await tookMs(machine, suffix, ["/bin/sh", "-c", "cat > /dev/null"], zeros)),
+  };
+}
+
+function rowsOf(runtime: string, figures: readonly StreamFigures[]): Row[] {
+  return [
+    { title: `ctr task exec … true, ${runtime}`, unit: "ms", values: figures.map(({ execMs }) => execMs) },
+    {
+      title: `stdout of an exec, ${STREAM_MIB} MiB, ${runtime}`,
+      unit: "MB/s",
+      values: figures.map(({ stdoutMbPerSecond }) => stdoutMbPerSecond),
+    },
+    {
+      title: `stdin of an exec, ${STREAM_MIB} MiB, ${runtime}`,
+      unit: "MB/s",
+      values: figures.map(({ stdinMbPerSecond }) => stdinMbPerSecond),
+    },
+  ];
 }
 
 async function stateLatencies(machine: Machine, suffix: string): Promise<number[]> {
@@ -53,9 +84,14 @@ async function stateLatencies(machine: Machine, suffix: string): Promise<number[
   }
 }
 
-async function tookMs(machine: Machine, command: readonly string[], input?: Buffer): Promise<number> {
+async function tookMs(
+  machine: Machine,
+  suffix: string,
+  command: readonly string[],
+  input?: Buffer,
+): Promise<number> {
   const startedMs = performance.now();
-  const { status, stderr } = await machine.exec("calls", command, input);
+  const { status, stderr } = await machine.exec(suffix, command, input);
   if (status !== 0) throw new Error(`${command.join(" ")}: status ${status}: ${stderr}`);
   return performance.now() - startedMs;
 }

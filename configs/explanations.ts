@@ -29,7 +29,7 @@ export const EXPLANATIONS: Explanations = {
         "Memory of a sandbox, which the host gives page by page as the guest touches it. What its containers are limited to comes on top.",
       maxMemoryMiB: "The most that a sandbox can have. 0: as much as the host has.",
       hotPlug:
-        "Whether a sandbox gets more processors and memory when containers come or are allowed more. off: it keeps the size that its pod's sums, or its only container's limits, gave it at the start.",
+        "Whether a sandbox gets more processors and memory when containers come or are allowed more. off: it keeps the size that its pod's sums, or its only container's limits, gave it at the start, and containers with block devices of the host are refused.",
     },
   },
   guest: {

@@ -1,14 +1,14 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { ConfigError } from "./config-error.js";
 import type { Configuration } from "./configuration.js";
+import { kataFsDirectory } from "./directory.js";
 import { parseSettings } from "./parse.js";
 import { configurationOf, effectiveSettings, type Settings } from "./settings.js";
 
 /** Where a configuration is looked for when nobody names one: the administrator's, then the one that set-up made. */
 export function defaultFiles(env: NodeJS.ProcessEnv): readonly string[] {
-  const { KATA_FS_DIR = "/opt/kata-fs" } = env;
-  return ["/etc/kata-fs/config.yaml", join(resolve(KATA_FS_DIR), "config.yaml")];
+  return ["/etc/kata-fs/config.yaml", join(kataFsDirectory(env), "config.yaml")];
 }
 
 /**

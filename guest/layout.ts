@@ -29,4 +29,6 @@ export const GUEST_MODULES = {
   onDemand: ["virtio_rng"],
   /** For an initrd, where a guest's root is on a disk. */
   disks: ["virtio_blk"],
+  /** Loaded with the first disk that is plugged in. */
+  pluggedDisks: ["virtio_scsi", "sd_mod"],
 } as const;

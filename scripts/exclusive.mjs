@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { createConnection, createServer } from "node:net";
-import { resolve } from "node:path";
 
 const ANSWER_LIMIT_MS = 2000;
 
@@ -13,7 +12,7 @@ const ANSWER_LIMIT_MS = 2000;
  * @returns {Promise<() => void>} gives the lock back
  */
 export async function takeLock(directory) {
-  const name = `\0kata-fs-${createHash("sha256").update(resolve(directory)).digest("hex").slice(0, 32)}`;
+  const name = `\0kata-fs-${createHash("sha256").update(directory).digest("hex").slice(0, 32)}`;
   const server = createServer((socket) => {
     socket.on("error", () => {}); // The asker has gone: nothing is owed to it.
     socket.end(String(process.pid));

@@ -1,4 +1,5 @@
 import { build, bundle } from "./build.mjs";
+import { directory } from "./directory.mjs";
 import { takeLock } from "./exclusive.mjs";
 import { machineObstacle } from "./requirements.mjs";
 
@@ -13,8 +14,7 @@ export async function prepare() {
   try {
     const obstacle = machineObstacle();
     if (obstacle) throw new Error(`${obstacle.found}; needed: ${obstacle.needed}`);
-    const { KATA_FS_DIR = "/opt/kata-fs" } = process.env;
-    const giveBackLock = await takeLock(KATA_FS_DIR);
+    const giveBackLock = await takeLock(directory);
     await build();
     const { main } = await import(bundle("setup.cjs"));
     return { main, giveBackLock };

@@ -1,16 +1,9 @@
 #!/usr/bin/env node
 // npm test: set-up with every containerd and what only tests use, types, lint, unit tests, then the tests that boot virtual machines.
 import { availableParallelism } from "node:os";
-import { join, resolve } from "node:path";
+import { testEnvironment } from "./directory.mjs";
 import { prepare } from "./prepare.mjs";
 import { endToEndTests, run, runTestsTwice, unitTests } from "./testing.mjs";
-
-const { KATA_FS_DIR = "/opt/kata-fs" } = process.env;
-const environment = {
-  KATA_FS_DIR: resolve(KATA_FS_DIR),
-  /** Where the programs and files are that set-up brought, see setup/toolchain.ts. */
-  KATA_FS_TOOLCHAIN: join(resolve(KATA_FS_DIR), "toolchain.json"),
-};
 
 /** Test files that failed and then passed by themselves. @type {string[]} */
 const unreliable = [];
@@ -47,7 +40,7 @@ process.exitCode = failed.length === 0 ? 0 : 1;
  * @param {number} concurrency
  */
 function runTwice(files, concurrency) {
-  const outcome = runTestsTwice(files, { concurrency, env: environment });
+  const outcome = runTestsTwice(files, { concurrency, env: testEnvironment });
   if (outcome.passed) unreliable.push(...outcome.unreliable);
   return outcome.passed;
 }

@@ -1,4 +1,5 @@
-import { join, resolve } from "node:path";
+import { join } from "node:path";
+import { kataFsDirectory } from "../configs/directory.js";
 
 /** Where everything that set-up makes lives: one directory, which the user may delete at any time. */
 export interface PrivateDirectory {
@@ -20,10 +21,9 @@ export interface PrivateDirectory {
   containerd(series: string): string;
 }
 
-/** `$KATA_FS_DIR`, /opt/kata-fs by default. */
+/** What set-up makes below {@link kataFsDirectory}. */
 export function privateDirectory(env: NodeJS.ProcessEnv = process.env): PrivateDirectory {
-  const { KATA_FS_DIR = "/opt/kata-fs" } = env;
-  const path = resolve(KATA_FS_DIR);
+  const path = kataFsDirectory(env);
   return {
     path,
     apt: join(path, ".apt"),

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { hasErrno } from "../../lib/sys/errno.js";
 import { AgentError } from "../error.js";
 
 const CPUS = "/sys/devices/system/cpu";
@@ -62,8 +63,13 @@ export function probeMemory(addresses: readonly number[]): void {
   for (const address of addresses) writeFileSync(join(MEMORY, "probe"), `0x${address.toString(16)}`);
 }
 
-function setIf(file: string, expected: string, value: string): boolean {
-  if (!existsSync(file) || readFileSync(file, "utf8").trim() !== expected) return false;
-  writeFileSync(file, value);
-  return true;
+function setIf(file: string, expected: string, value: string): void {
+  const isExpected = () => readFileSync(file, "utf8").trim() === expected;
+  if (!existsSync(file) || !isExpected()) return;
+  try {
+    writeFileSync(file, value);
+  } catch (error) {
+    // A kernel that brings memory online by itself has done so meanwhile.
+    if (!hasErrno(error, "EINVAL") || isExpected()) throw error;
+  }
 }

@@ -8,7 +8,9 @@ test("parseModuleGroups takes groups apart at blank lines", () => {
     ["/c.ko"],
     ["/d.ko"],
   ]);
-  assert.deepEqual(parseModuleGroups(""), [[]]);
+  // A kernel that has some of them built in: the others keep their places.
+  assert.deepEqual(parseModuleGroups("/a.ko\n\n\n/c.ko\n"), [["/a.ko"], [], ["/c.ko"]]);
+  assert.deepEqual(parseModuleGroups("\n/b.ko\n\n"), [[], ["/b.ko"], []]);
 });
 
 test("a guest without a list has no modules to load", () => {

@@ -1,10 +1,14 @@
 import { closeSync, openSync, readFileSync } from "node:fs";
+import { GUEST_MODULES, GuestLayout } from "../../guest/layout.js";
 import { hasErrno, SysError } from "../../lib/sys/errno.js";
 import { bindLazily, lastErrno } from "../../lib/sys/libc.js";
 import { AgentError } from "../error.js";
 
 /** Number of finit_module(2), which the C library does not wrap. */
 const SYS_FINIT_MODULE: Readonly<Partial<Record<NodeJS.Architecture, number>>> = { x64: 313, arm64: 273 };
+
+/** Groups of modules in the order of the guest's list. */
+const GROUPS = Object.keys(GUEST_MODULES);
 
 const finitModule = bindLazily<(number: number, fd: number, parameters: string, flags: number) => number>(
   "int64_t syscall(int64_t number, int64_t fd, const char *parameters, int64_t flags)",
@@ -29,8 +33,14 @@ export function loadModule(path: string, parameters = ""): void {
   }
 }
 
+/** Loads the modules of one group; none where the kernel has everything built in. */
+export function loadModuleGroup(name: keyof typeof GUEST_MODULES): void {
+  const files = readModuleGroups(`/${GuestLayout.moduleList}`)[GROUPS.indexOf(name)] ?? [];
+  for (const path of files) loadModule(path);
+}
+
 /**
- * The module files that `listFile` names, one absolute path a line, dependencies first, in groups that blank lines separate;
+ * The module files that `listFile` names, one absolute path a line, dependencies first, a blank line between two groups;
  * none if there is no such file.
  */
 export function readModuleGroups(listFile: string): string[][] {
@@ -43,10 +53,13 @@ export function readModuleGroups(listFile: string): string[][] {
   }
 }
 
-/** The same from the text of the file. */
+/** The same from the text of the file. A group may be empty. */
 export function parseModuleGroups(text: string): string[][] {
-  return text
-    .split(/\n\s*\n/)
-    .map((group) => group.split("\n").map((line) => line.trim()))
-    .map((group) => group.filter((line) => line !== ""));
+  const groups: string[][] = [[]];
+  for (const line of text.replace(/\n$/, "").split("\n")) {
+    const path = line.trim();
+    if (path === "") groups.push([]);
+    else groups.at(-1)?.push(path);
+  }
+  return groups;
 }

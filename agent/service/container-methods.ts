@@ -4,6 +4,7 @@ import { AgentError } from "../error.js";
 import { syncFileSystems } from "../guest/guest.js";
 import { toRuntimeProcess, toRuntimeResources, toRuntimeSpec } from "../oci/from-message.js";
 import { checkId, type Sandbox } from "../sandbox.js";
+import { findDevices, withDevices } from "./device-message.js";
 import { emptyMethod, type MethodTable, method } from "./method.js";
 import { toStorage } from "./storage-message.js";
 
@@ -11,15 +12,12 @@ import { toStorage } from "./storage-message.js";
 export function containerMethods(sandbox: Sandbox, oomEvents: OomEvents): MethodTable {
   return {
     CreateContainer: emptyMethod(agent.CreateContainerRequest, async (request) => {
-      const device = request.devices[0];
-      if (device !== undefined) {
-        throw new AgentError("UNIMPLEMENTED", `device ${device.container_path}: devices are not supported`);
-      }
+      const devices = await findDevices(request.devices);
       await sandbox.createContainer({
         id: request.container_id,
         execId: request.exec_id,
         storages: request.storages.map(toStorage),
-        spec: toRuntimeSpec(request.OCI ?? {}),
+        spec: withDevices(toRuntimeSpec(request.OCI ?? {}), devices),
         sharesPidNamespace: request.sandbox_pidns,
       });
     }),

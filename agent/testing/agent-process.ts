@@ -18,7 +18,7 @@ import { fileURLToPath } from "node:url";
 import { removeCgroup } from "../../lib/cgroup/cgroup.js";
 import { callUnary, createClient, type TtrpcClient } from "../../lib/ttrpc/index.js";
 
-const GUEST_ROOT = join(process.env["KATA_FS_DIR"] ?? "/opt/kata-fs", "guest/root");
+const GUEST_ROOT = join(process.env["KATA_FS_DIR"] || "/opt/kata-fs", "guest/root");
 const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url));
 
 /**

@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { connectUnix } from "../../lib/sys/unix-socket.js";
 import { TestFrontEnd } from "../../lib/vhost-user/testing/test-front-end.js";
 import type { TestTools } from "../../setup/toolchain.js";
+import { cpuSecondsOf, processTree } from "../process-tree.js";
 import { Guest } from "./guest.js";
 import { RequestRing } from "./request-ring.js";
 
@@ -108,7 +109,7 @@ export class Subject {
 
   /** Processor time that the daemon has used, all processes and threads of it, in seconds. */
   get cpuSeconds(): number {
-    return this.processes.reduce((sum, pid) => sum + cpuSecondsOf(pid), 0);
+    return cpuSecondsOf(this.processes);
   }
 
   /** The daemon ends when its front end is gone. */
@@ -127,30 +128,4 @@ const sleepCell = new Int32Array(new SharedArrayBuffer(4));
 /** The other side works in a process of its own. */
 function pause(): void {
   Atomics.wait(sleepCell, 0, 0, 1);
-}
-
-function processTree(pid: number): number[] {
-  return [pid, ...childrenOf(pid).flatMap(processTree)];
-}
-
-function childrenOf(pid: number): number[] {
-  try {
-    return readdirSync(`/proc/${pid}/task`)
-      .flatMap((thread) => readFileSync(`/proc/${pid}/task/${thread}/children`, "latin1").split(" "))
-      .filter((word) => word !== "")
-      .map(Number);
-  } catch {
-    return []; // It has ended meanwhile.
-  }
-}
-
-/** By the scheduler's account, in nanoseconds; utime and stime of /proc/PID/stat count in hundredths of a second. */
-function cpuSecondsOf(pid: number): number {
-  try {
-    return readdirSync(`/proc/${pid}/task`)
-      .map((thread) => readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "latin1").split(" ")[0])
-      .reduce((sum, nanoseconds) => sum + Number(nanoseconds) / 1e9, 0);
-  } catch {
-    return 0; // It has ended meanwhile.
-  }
 }

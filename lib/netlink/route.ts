@@ -21,10 +21,8 @@ import {
 /** Message types of rtnetlink(7), include/uapi/linux/rtnetlink.h. */
 export const Rtm = {
   NEWLINK: 16,
-  DELLINK: 17,
   GETLINK: 18,
   NEWADDR: 20,
-  DELADDR: 21,
   GETADDR: 22,
   NEWROUTE: 24,
   DELROUTE: 25,

@@ -1,9 +1,6 @@
 import { closeSync, constants, openSync } from "node:fs";
-import { addressOf, bindLazily, check } from "./libc.js";
-
-const ioctl = bindLazily<(fd: number, request: number, argument: number) => number>(
-  "int ioctl(int fd, uint64_t request, uintptr_t argument)",
-);
+import { ioctl } from "./file.js";
+import { addressOf, check } from "./libc.js";
 
 const TUNSETIFF = 0x400454ca;
 const IFF_TAP = 0x2;
@@ -17,7 +14,7 @@ export const TUN_DEVICE = "/dev/net/tun";
 /** struct ifreq: the name in 16 bytes, then a union of which we use 16 bits of flags. */
 const IFREQ_BYTES = 40;
 const IFREQ_FLAGS_OFFSET = 16;
-export const IFNAMSIZ = 16;
+const IFNAMSIZ = 16;
 
 /**
  * Makes a tap interface in the network namespace of the calling thread, for a virtio-net device. It is there as long as the descriptor is open.

@@ -7,6 +7,9 @@ import { addressOf, bind, bindLazily, check, lastErrno } from "./libc.js";
 const socket = bind<(domain: number, type: number, protocol: number) => number>(
   "int socket(int domain, int type, int protocol)",
 );
+const socketpair = bindLazily<(domain: number, type: number, protocol: number, fds: number) => number>(
+  "int socketpair(int domain, int type, int protocol, uintptr_t fds)",
+);
 const bindTo = bind<(fd: number, address: number, length: number) => number>(
   "int bind(int fd, uintptr_t address, uint32_t length)",
 );
@@ -118,6 +121,14 @@ export function connectUnixDatagram(path: string): number {
 /** Sends a datagram without waiting. @returns whether there was room for it, and someone to receive it */
 export function sendDatagram(fd: number, bytes: Uint8Array): boolean {
   return send(fd, addressOf(bytes), bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL) === bytes.length;
+}
+
+/** Two stream sockets that are connected to each other. @throws SysError */
+export function connectedPair(): [number, number] {
+  const fds = new Int32Array(2);
+  check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, addressOf(fds)), "socketpair");
+  const [first = -1, second = -1] = fds;
+  return [first, second];
 }
 
 function connectSocket(path: string, type: number): number {

@@ -19,6 +19,7 @@ import { recordProcesses } from "./child.js";
 import { claimDirectory } from "./claim-directory.js";
 import { sandboxConfiguration } from "./configuration.js";
 import { FsDaemon } from "./daemon.js";
+import { Disks } from "./disks.js";
 import { ElasticVm } from "./elastic-vm.js";
 import { connectAgent } from "./guest-boot.js";
 import { isDirectoryGuest } from "./guest-os.js";
@@ -156,6 +157,7 @@ async function bringUp(
     ...{ qmp: qemu.qmp, agent, base: hypervisor, largest: growsTo, started: size, logger },
     onCpusPlugged: admitGuest,
   });
+  const disks = new Disks({ qmp: qemu.qmp, canPlug: hypervisor.hotPlug, logger });
   logger.info("sandbox is up", {
     qemu: qemu.qmp.version,
     accelerator,
@@ -178,7 +180,7 @@ async function bringUp(
   return new KataSandbox({
     id,
     sysctls: sysctlsOf(config),
-    ...{ vmmPid: qemu.pid, agent, vm, shares, died, undo, phases, beforeStop, logger },
+    ...{ vmmPid: qemu.pid, agent, vm, shares, disks, died, undo, phases, beforeStop, logger },
     description: {
       accelerator,
       qemuVersion: qemu.qmp.version,

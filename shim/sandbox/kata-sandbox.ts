@@ -4,10 +4,12 @@ import { messageOf } from "../error.js";
 import type { Logger } from "../log/logger.js";
 import type { ContainerSpec, Sandbox, SandboxDescription } from "../task/sandbox-port.js";
 import type { AgentClient } from "./agent-client.js";
+import type { Disks } from "./disks.js";
 import type { ElasticVm } from "./elastic-vm.js";
 import { attemptHooks, type HookedContainer, runHooks } from "./hooks.js";
+import { blockDevicesOf } from "./oci/block-devices.js";
 import { hasHooks } from "./oci/hooks.js";
-import { requirePodFeatures } from "./oci/pod-features.js";
+import { hasEveryDevice, requirePodFeatures } from "./oci/pod-features.js";
 import { readConfig } from "./oci/read-config.js";
 import { limitsOfContainer, updatedLimits } from "./oci/resource-limits.js";
 import { joinsPidNamespace, processMessage, resourcesMessage, specMessage } from "./oci/spec-message.js";
@@ -28,6 +30,7 @@ export interface SandboxParts {
   readonly agent: AgentClient;
   readonly vm: ElasticVm;
   readonly shares: Shares;
+  readonly disks: Disks;
   /** Kernel parameters of the pod: a pod without a container of its own has them set with the first that comes. */
   readonly sysctls: Readonly<Record<string, string>>;
   /** Resolves when QEMU or kata-fsd has ended. */
@@ -69,7 +72,7 @@ export class KataSandbox implements Sandbox {
   }
 
   async createContainer({ id, bundle, rootfs }: ContainerSpec): Promise<void> {
-    const { shares, agent, vm, phases, sysctls } = this.#parts;
+    const { shares, disks, agent, vm, phases, sysctls } = this.#parts;
     try {
       const [, tookMs] = await timed(async () => {
         const config = readConfig(bundle);
@@ -80,16 +83,25 @@ export class KataSandbox implements Sandbox {
         const root = planRootfs(id, rootfs, join(bundle, "rootfs"));
         const volumes = planVolumes(id, spec.Mounts ?? []);
         for (const entry of [...root.entries, ...volumes.entries]) shares.add(entry);
+        const devices = await disks.require(id, blockDevicesOf(config), hasEveryDevice(config));
         await agent.createContainer({
           container_id: id,
           exec_id: id,
           storages: [...root.storages, ...volumes.storages],
+          devices,
           sandbox_pidns: joinsPidNamespace(config),
           OCI: {
             ...spec,
             Mounts: [...volumes.mounts],
             Root: { ...spec.Root, Path: root.path },
-            Linux: { ...spec.Linux, Sysctl: { ...sysctls, ...spec.Linux?.Sysctl } },
+            Linux: {
+              ...spec.Linux,
+              // Any other block device is the host's.
+              Devices: (spec.Linux?.Devices ?? []).filter(
+                ({ Type, Path }) => Type !== "b" || devices.some((each) => each.container_path === Path),
+              ),
+              Sysctl: { ...sysctls, ...spec.Linux?.Sysctl },
+            },
           },
         });
       });
@@ -98,6 +110,7 @@ export class KataSandbox implements Sandbox {
       vm.release(id);
       this.#unshare(id);
       await this.#forgetHooks(id);
+      await disks.release(id);
       throw error;
     }
   }
@@ -194,6 +207,7 @@ export class KataSandbox implements Sandbox {
     this.#parts.vm.release(containerId);
     this.#unshare(containerId);
     await this.#forgetHooks(containerId);
+    await this.#parts.disks.release(containerId);
   }
 
   /** Lets the guest write back what it has, then ends everything on the host. */

@@ -69,6 +69,7 @@ export async function startQemu(options: QemuOptions, undo: UndoStack): Promise<
           vhostFd: openVhostNet(inherited),
           mac,
         })),
+        canPlugDisks: hypervisor.hotPlug,
         vsockSocketFd: inherited.connect(layout.vsockDeviceSocket),
       },
       inherited,

@@ -1,7 +1,10 @@
 import type { Sink } from "./sink.js";
 
-/** Most bytes that one read of a guest's stream asks for. A read is a round trip, which costs more than its bytes do. */
-const READ_SIZE_BYTES = 256 * 1024;
+/**
+ * Most bytes that one read of a guest's stream asks for. A read is a round trip, which costs more than its bytes do. With what goes
+ * around it an answer fits the 256 KiB that the guest's vsock sends without being told of room: the last bytes would wait for that.
+ */
+const READ_SIZE_BYTES = 255 * 1024;
 
 /** What a copier waits for; `done` after end of file, an error or {@link OutputCopier.close}. */
 export type CopierState = "waits-for-guest" | "waits-for-client" | "done";

@@ -7,8 +7,8 @@ import { openSink, type Sink } from "./sink.js";
 import { openSource, type Source } from "./source.js";
 import { parseStdio } from "./uri.js";
 
-/** Most bytes that one write to a guest's stdin carries. */
-const WRITE_SIZE_BYTES = 32 * 1024;
+/** Most bytes that one write to a guest's stdin carries: it is a round trip, and fits the room that a guest's vsock offers. */
+const WRITE_SIZE_BYTES = 255 * 1024;
 
 /** The stdio values of Create and Exec: paths or URIs, empty for none. */
 export interface StdioConfig {
@@ -59,7 +59,7 @@ export class ProcessIo {
   async open(): Promise<void> {
     const { stdin, stdout, stderr, terminal } = this.#config;
     try {
-      this.#source = opened(stdin, () => openSource(parseStdio("stdin", stdin)));
+      this.#source = opened(stdin, () => openSource(parseStdio("stdin", stdin), WRITE_SIZE_BYTES));
       this.#stdout = opened(stdout, () => this.#openOutput("stdout", stdout));
       if (!terminal) this.#stderr = opened(stderr, () => this.#openOutput("stderr", stderr));
       await this.#binary?.ready();

@@ -20,16 +20,20 @@ export interface Source {
 /**
  * Opens the target of stdin; undefined when there is none.
  *
+ * @param readAheadBytes how much is read from it while the last piece is under way
  * @throws Error of open(2)
  */
-export function openSource(target: StdioTarget): Source | undefined {
+export function openSource(target: StdioTarget, readAheadBytes: number): Source | undefined {
   if (target.kind !== "path") return undefined;
   const { path } = target;
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   try {
-    if (!fstatSync(fd).isFIFO()) return new StreamSource(createReadStream(path, { fd }), undefined);
+    if (!fstatSync(fd).isFIFO())
+      return new StreamSource(createReadStream(path, { fd, highWaterMark: readAheadBytes }), undefined);
     const writerFd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
-    return new StreamSource(new Socket({ fd, readable: true, writable: false }), writerFd);
+    // Of stream.Duplex; the types of Socket's options do not tell of it.
+    const options = { fd, readable: true, writable: false, highWaterMark: readAheadBytes };
+    return new StreamSource(new Socket(options), writerFd);
   } catch (error) {
     closeSync(fd);
     throw error;

@@ -15,6 +15,7 @@ const VM: VmDescription = {
     { socketFd: 5, tag: "kataShared", dax: true },
   ],
   networkCards: [],
+  canPlugDisks: false,
   vsockSocketFd: 6,
 };
 

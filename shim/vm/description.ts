@@ -49,6 +49,8 @@ export interface VmDescription {
   readonly firmware: string;
   readonly fileSystems: readonly FileSystemDevice[];
   readonly networkCards: readonly NetworkDevice[];
+  /** Whether there is a bus for disks that come while it runs. */
+  readonly canPlugDisks: boolean;
   /** QEMU's number of a connection to the vhost-user vsock back end. */
   readonly vsockSocketFd: number;
 }
@@ -63,6 +65,9 @@ const VIRTIO_FS_CONFIG_BYTES = 44;
 /** The high-priority queue and one request queue. */
 const VIRTIO_FS_QUEUES = 2;
 const QUEUE_ENTRIES = 512;
+
+/** The SCSI bus that disks are plugged into: they are units of its target 0. Plugging them needs nothing of PCI. */
+export const DISK_BUS = { id: "disks", target: 0, units: 256 } as const;
 
 /**
  * What emulation offers that only costs time there: string instructions that the guest prefers because real processors are fast at
@@ -109,6 +114,7 @@ export function qemuArguments(vm: VmDescription): string[] {
     ...vm.networkCards.flatMap(networkArguments),
     ...["-chardev", `socket,id=vsock,fd=${vm.vsockSocketFd}`],
     ...["-device", "vhost-user-vsock-pci,chardev=vsock"],
+    ...(vm.canPlugDisks ? ["-device", `virtio-scsi-pci,id=${DISK_BUS.id}`] : []),
   ];
 }
 

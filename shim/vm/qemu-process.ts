@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { Duplex } from "node:stream";
+import { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
+import { close } from "../../lib/sys/file.js";
 import type { NetworkNamespace } from "../../lib/sys/network-namespace.js";
+import { connectedPair, MessageSocket } from "../../lib/sys/unix-socket.js";
 import { CONSOLE_BYTES, TailBuffer } from "./console.js";
 import { qemuArguments, type VmDescription } from "./description.js";
-import { type InheritedDescriptors, QMP_FD } from "./inherited-descriptors.js";
+import type { InheritedDescriptors } from "./inherited-descriptors.js";
 import { LineSplitter } from "./line-splitter.js";
 import { QmpClient, QmpError, type QmpEvent } from "./qmp.js";
 
@@ -74,20 +76,37 @@ export class QemuProcess {
   ): Promise<QemuProcess> {
     const [file = "", ...args] = argv;
     const { PATH = "" } = process.env;
+    // A monitor that no other process can reach, and that ends with either side.
+    const [ours, qemus] = connectedPair();
+    const monitor = new Socket({ fd: ours });
     const start = () =>
       spawn(file, [...args, ...qemuArguments(vm)], {
         env: { PATH, ...env },
-        // Node makes the pipe a UNIX socket pair: a monitor that no other process can reach, and that ends with either side.
-        stdio: ["ignore", "pipe", "pipe", "pipe", ...inherited.own],
+        stdio: ["ignore", "pipe", "pipe", qemus, ...inherited.own],
       });
-    const child = namespace === undefined ? start() : namespace.run(start);
-    inherited.close();
-    const monitor = child.stdio[QMP_FD];
-    const pid = child.pid;
-    if (pid === undefined || !(monitor instanceof Duplex)) throw await failureToStart(child, file);
-    const qemu = new QemuProcess(child, pid, listener);
+    let child: ChildProcess;
     try {
-      qemu.#qmp = await QmpClient.connect(monitor, (event) => listener.event(event));
+      child = namespace === undefined ? start() : namespace.run(start);
+    } catch (error) {
+      monitor.destroy();
+      throw error;
+    } finally {
+      close(qemus);
+    }
+    inherited.close();
+    const pid = child.pid;
+    if (pid === undefined) {
+      monitor.destroy();
+      throw await failureToStart(child, file);
+    }
+    const qemu = new QemuProcess(child, pid, listener);
+    const messages = new MessageSocket(ours);
+    try {
+      qemu.#qmp = await QmpClient.connect(
+        monitor,
+        (event) => listener.event(event),
+        (line, fd) => messages.send(line, [fd]),
+      );
     } catch (error) {
       if (!(error instanceof QmpError)) throw error;
       child.kill("SIGKILL");

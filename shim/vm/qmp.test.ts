@@ -101,3 +101,43 @@ test("an answer to no command ends the connection", async () => {
   say('{"return": {}, "id": 99}\n');
   await assert.rejects(waiting, /an answer that nobody waits for: \{"return": \{\}, "id": 99\}/);
 });
+
+test("a command with a descriptor goes past the stream, when that has nothing left", async () => {
+  const sent: [string, number][] = [];
+  const peer = monitor();
+  peer.say(`${GREETING}\r\n`);
+  const connecting = QmpClient.connect(
+    peer.stream,
+    () => {},
+    (line, fd) => {
+      sent.push([Buffer.from(line).toString(), fd]);
+      peer.say('{"return": {"fd": 12}, "id": 2}\n');
+    },
+  );
+  await peer.nextCommand();
+  peer.say('{"return": {}, "id": 1}\n');
+  const client = await connecting;
+  assert.deepEqual(await client.executeWith(7, "add-fd", { "fdset-id": 1 }), { fd: 12 });
+  assert.deepEqual(sent, [['{"execute":"add-fd","id":2,"arguments":{"fdset-id":1}}\n', 7]]);
+});
+
+test("a command with a descriptor needs a way for it", async () => {
+  const { client } = await connected();
+  await assert.rejects(client.executeWith(7, "add-fd"), /takes no descriptors/);
+});
+
+test("who listens hears of events until he stops", async () => {
+  const { client, say, nextCommand } = await connected();
+  const heard: string[] = [];
+  const stop = client.listen(({ name }) => heard.push(name));
+  const inOrder = async (id: number) => {
+    const answer = client.execute("query-status");
+    await nextCommand();
+    say(`{"event": "E${id}"}\n{"return": {}, "id": ${id}}\n`);
+    await answer;
+  };
+  await inOrder(2);
+  stop();
+  await inOrder(3);
+  assert.deepEqual(heard, ["E2"]);
+});

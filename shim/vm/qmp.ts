@@ -17,6 +17,9 @@ interface Waiting {
   reject(error: QmpError): void;
 }
 
+/** Sends a line with a descriptor, which stays the caller's, past the stream; waits for room. */
+export type SendDescriptor = (line: Uint8Array, fd: number) => void;
+
 /** Longer lines are no QMP: QEMU's longest answers have some hundred kilobytes. */
 const LINE_LIMIT_BYTES = 8 << 20;
 
@@ -28,23 +31,31 @@ export class QmpClient {
   /** What the greeting says, such as "11.1.3". */
   readonly version: string;
   readonly #waiting = new Map<number, Waiting>();
+  readonly #listeners: Set<(event: QmpEvent) => void>;
   #nextId = 1;
   #closed: QmpError | undefined;
 
   private constructor(
     private readonly stream: Duplex,
     greeting: Greeting,
-    private readonly onEvent: (event: QmpEvent) => void,
+    onEvent: (event: QmpEvent) => void,
+    private readonly sendDescriptor: SendDescriptor | undefined,
   ) {
     this.version = greeting.version;
+    this.#listeners = new Set([onEvent]);
   }
 
   /**
    * Speaks QMP on a connected stream: waits for the greeting and ends the negotiation.
    *
+   * @param sendDescriptor what {@link execute} with a descriptor needs
    * @throws QmpError when the stream ends first or something else than QMP comes.
    */
-  static connect(stream: Duplex, onEvent: (event: QmpEvent) => void): Promise<QmpClient> {
+  static connect(
+    stream: Duplex,
+    onEvent: (event: QmpEvent) => void,
+    sendDescriptor?: SendDescriptor,
+  ): Promise<QmpClient> {
     return new Promise((resolve, reject) => {
       let client: QmpClient | undefined;
       readLines(stream, {
@@ -53,7 +64,7 @@ export class QmpClient {
             client.#take(line);
             return;
           }
-          client = new QmpClient(stream, parseGreeting(line), onEvent);
+          client = new QmpClient(stream, parseGreeting(line), onEvent, sendDescriptor);
           const ready = client;
           client.execute("qmp_capabilities").then(() => resolve(ready), reject);
         },
@@ -71,12 +82,46 @@ export class QmpClient {
    * @throws QmpError when QEMU refuses it or the monitor closes first.
    */
   execute(command: string, args?: Readonly<Record<string, unknown>>): Promise<unknown> {
+    return this.#execute(command, args, (line) => this.stream.write(line));
+  }
+
+  /**
+   * The same, with a descriptor that goes to QEMU, such as for add-fd. One at a time: QEMU keeps those of the last message only.
+   *
+   * @throws QmpError, SysError
+   */
+  async executeWith(fd: number, command: string, args?: Readonly<Record<string, unknown>>): Promise<unknown> {
+    const { sendDescriptor } = this;
+    if (sendDescriptor === undefined) throw new QmpError("the monitor takes no descriptors");
+    // Not into the middle of a line that the stream still has.
+    while (this.stream.writableLength > 0 && this.#closed === undefined) await this.#flushed();
+    // Its number may be another file's already.
+    if (this.stream.destroyed) throw new QmpError("QMP: the monitor is closed");
+    return await this.#execute(command, args, (line) => sendDescriptor(Buffer.from(line), fd));
+  }
+
+  /** Calls `listener` with each event until the function that is returned is called. */
+  listen(listener: (event: QmpEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #execute(
+    command: string,
+    args: Readonly<Record<string, unknown>> | undefined,
+    send: (line: string) => void,
+  ): Promise<unknown> {
     if (this.#closed !== undefined) return Promise.reject(this.#closed);
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { command, resolve, reject });
-      this.stream.write(`${JSON.stringify({ execute: command, id, ...(args && { arguments: args }) })}\n`);
+      send(`${JSON.stringify({ execute: command, id, ...(args && { arguments: args }) })}\n`);
     });
+  }
+
+  /** Resolves when all that was written so far is out, or the stream is gone. */
+  #flushed(): Promise<void> {
+    return new Promise((resolve) => this.stream.write("\n", () => resolve()));
   }
 
   close(): void {
@@ -86,7 +131,7 @@ export class QmpClient {
   #take(line: string): void {
     const { event, data, id, error, return: result } = parseObject(line);
     if (typeof event === "string") {
-      this.onEvent({ name: event, data: isObject(data) ? data : {} });
+      for (const listener of this.#listeners) listener({ name: event, data: isObject(data) ? data : {} });
       return;
     }
     const waiting = this.#waiting.get(Number(id));

@@ -185,6 +185,38 @@ describe("volumes of a pod", () => {
     await node.client.removeContainer(id);
   });
 
+  it("a block device is a disk of the guest, for one who writes and as long as the container", async () => {
+    const image = join(directory, "disk.img");
+    await writeFile(image, Buffer.alloc(4 * MIB, "host"));
+    const loop = (await execute(["losetup", "--find", "--show", image])).stdout.toString().trim();
+    try {
+      const disk = { host_path: loop, container_path: "/dev/xvda", permissions: "mrw" };
+      const id = await node.run(pod, "disk", SERVE, { devices: [disk] });
+      assert.equal(await node.output(id, "busybox head -c 4 /dev/xvda"), "host");
+      assert.equal(await node.output(id, "busybox blockdev --getsize64 /dev/xvda"), `${4 * MIB}\n`);
+      await node.output(id, "printf guest | busybox dd of=/dev/xvda bs=1 seek=512 conv=notrunc,fsync");
+      assert.equal((await readFile(loop)).subarray(512, 517).toString(), "guest");
+
+      // Another pod may not write to it, nor read what is being written.
+      const other = await node.runPod("other-disk");
+      const refused = node.run(other, "disk", SERVE, { devices: [disk] });
+      await assert.rejects(refused, /block device \/dev\/loop\d+ is in use/);
+      await node.client.removeContainer(id);
+      const heir = await node.run(other, "heir", SERVE, { devices: [{ ...disk, permissions: "r" }] });
+      assert.equal(
+        await node.output(heir, "busybox dd if=/dev/xvda bs=512 skip=1 count=1 | busybox head -c 5"),
+        "guest",
+      );
+      await node.output(heir, "! echo x > /dev/xvda");
+      await node.removePod(other);
+      const back = await node.run(pod, "back", SERVE, { devices: [disk] });
+      assert.equal(await node.output(back, "busybox head -c 4 /dev/xvda"), "host");
+      await node.client.removeContainer(back);
+    } finally {
+      await execute(["losetup", "--detach", loop]);
+    }
+  });
+
   it("ends with the pod", async () => {
     await node.removePod(pod);
     assert.deepEqual(await node.machine.leftovers(), []);

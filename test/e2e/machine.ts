@@ -158,14 +158,14 @@ export class Machine {
     command: readonly string[],
     { input, flags = [], runtime = RUNTIME, edit }: RunOptions = {},
   ): Promise<Outcome> {
-    const what = ["--runtime", runtime, ...flags, IMAGE_NAME, this.name(suffix)];
-    if (edit === undefined) return this.ctr(["run", "--rm", ...this.#fifoFlags, ...what, ...command], input);
-    // Some ctr take a flag of the command for one of theirs.
-    const withCommand = (spec: Spec) => {
-      spec.process["args"] = command;
-      edit(spec);
-    };
-    return this.#runEdited(this.name(suffix), what, withCommand, input);
+    const name = this.name(suffix);
+    const [options, what] = [
+      ["--runtime", runtime, ...flags],
+      [IMAGE_NAME, name, ...command],
+    ];
+    if (edit === undefined) return this.ctr(["run", "--rm", ...this.#fifoFlags, ...options, ...what], input);
+    // ctr of 1.6 takes options of the command for its own.
+    return this.#runEdited(name, [...options, "--", ...what], edit, input);
   }
 
   async #runEdited(
@@ -238,9 +238,9 @@ export class Machine {
     assert.equal(status, 0, stderr);
   }
 
-  /** What is left of sandboxes: processes, mounts, directories, control groups, sockets. Empty when all is as it was. */
-  async leftovers(): Promise<string[]> {
-    const deadline = performance.now() + GRACE_MS;
+  /** What is left of sandboxes: processes, mounts, directories, control groups, sockets. Empty when all is as it was, within a limit. */
+  async leftovers(limitMs = GRACE_MS): Promise<string[]> {
+    const deadline = performance.now() + limitMs;
     for (;;) {
       const found = await this.#look();
       if (found.length === 0 || performance.now() > deadline) return found;

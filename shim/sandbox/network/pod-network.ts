@@ -14,11 +14,10 @@ export class PodNetwork {
   readonly #cards: NetworkCard[] = [];
   /** Indexes of the interfaces that have their card. */
   readonly #joined: number[] = [];
-  readonly interfaces: readonly PodInterface[];
+  #interfaces: readonly PodInterface[] = [];
 
   private constructor(readonly namespace: NetworkNamespace) {
     this.#socket = namespace.run(() => new RouteSocket());
-    this.interfaces = scanInterfaces(this.#socket);
   }
 
   /**
@@ -28,21 +27,29 @@ export class PodNetwork {
    * @throws ShimError, SysError; nothing is left of it then
    */
   static join({ namespace, path }: PodNamespace, record: string): PodNetwork {
-    let network: PodNetwork | undefined;
+    const network = new PodNetwork(namespace);
     try {
-      network = new PodNetwork(namespace);
-      const { interfaces } = network;
-      if (interfaces.length > 0 && path !== "")
-        writeFileAtomically(record, [path, ...interfaces.map(({ link }) => link.index)].join("\n"));
-      for (const [index, each] of interfaces.entries()) {
-        network.#cards.push(joinCard(namespace, network.#socket, each, index));
-        network.#joined.push(each.link.index);
-      }
+      network.#join(path, record);
       return network;
     } catch (error) {
-      if (network === undefined) namespace.close();
-      else network.part();
+      network.part();
       throw error;
+    }
+  }
+
+  /** Those of the namespace that the guest has cards for. */
+  get interfaces(): readonly PodInterface[] {
+    return this.#interfaces;
+  }
+
+  #join(path: string, record: string): void {
+    this.#interfaces = scanInterfaces(this.#socket);
+    const indexes = this.#interfaces.map(({ link }) => link.index);
+    // A namespace without a name goes with its last process.
+    if (indexes.length > 0 && path !== "") writeFileAtomically(record, [path, ...indexes].join("\n"));
+    for (const [index, each] of this.#interfaces.entries()) {
+      this.#cards.push(joinCard(this.namespace, this.#socket, each, index));
+      this.#joined.push(each.link.index);
     }
   }
 

@@ -44,11 +44,15 @@ test("what a pod would share with its host is refused with the field's name", ()
   }
 });
 
-test("devices of the host are refused, unless the guest has the same of itself", () => {
+test("character devices of the host are refused, unless the guest has the same of itself", () => {
   const device = (path: string, type: string, major: number, minor: number) => ({ path, type, major, minor });
-  const own = [device("/dev/null", "c", 1, 3), device("/dev/fuse", "c", 10, 229)];
+  const own = [
+    device("/dev/null", "c", 1, 3),
+    device("/dev/fuse", "c", 10, 229),
+    device("/dev/xvda", "b", 1, 3),
+  ];
   assert.doesNotThrow(() => requirePodFeatures(config({ devices: own, type: "container" })));
-  for (const foreign of [device("/dev/kvm", "c", 10, 232), device("/dev/xvda", "b", 1, 3)])
+  for (const foreign of [device("/dev/kvm", "c", 10, 232), device("/dev/tty9", "u", 4, 9)])
     assert.throws(() => requirePodFeatures(config({ devices: [...own, foreign], type: "container" })), {
       message: `device ${foreign.path} is not supported by kata-fs: devices of the host are not passed to a virtual machine`,
     });
