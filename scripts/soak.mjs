@@ -8,5 +8,6 @@ import { runTests, soakTests } from "./testing.mjs";
 const program = await prepare();
 const status = await program?.main(["set-up", "--containerd=all", "--for-tests"]);
 program?.giveBackLock();
-const passed = status === 0 && runTests(soakTests(process.argv.slice(2)), { concurrency: 1, env: testEnvironment });
+const passed =
+  status === 0 && runTests(soakTests(process.argv.slice(2)), { concurrency: 1, env: testEnvironment });
 process.exitCode = passed ? 0 : 1;
