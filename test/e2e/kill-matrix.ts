@@ -138,7 +138,6 @@ export class KillMatrix {
   async #reach(moment: Moment, victim: Victim, suffix: string): Promise<Reached> {
     const { machine } = this;
     const name = machine.name(suffix);
-    const stopped = async () => assert.notEqual(await machine.status(suffix), "RUNNING");
     switch (moment) {
       case "before boot": {
         const start = this.#begun(victim, suffix);
@@ -177,7 +176,7 @@ export class KillMatrix {
         await machine.runDetached(suffix, SLEEP);
         const { status, stderr } = await machine.ctr(["task", "kill", "--signal", "SIGKILL", name]);
         assert.equal(status, 0, stderr);
-        return { pending: [], goesOn: stopped };
+        return { pending: [], goesOn: () => machine.untilStatus(suffix, "STOPPED", SEEN_LIMIT_MS) };
       }
       case "deleted": {
         await machine.runDetached(suffix, SLEEP);
