@@ -102,7 +102,7 @@ export class KillMatrix {
     if (victim === "kata-fsd") {
       // Its launcher starts another one, which goes on.
       await goesOn?.();
-      result = "goes on";
+      result = moment === "stopping" ? "ended" : "goes on";
     } else if (victim === "containerd") {
       await Promise.all(pending);
       await this.machine.containerd.restart();
