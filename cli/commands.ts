@@ -49,6 +49,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./exec/command.js")).execCommand,
   },
   {
+    name: "upgrade-fsd",
+    summary: "put another build of kata-fsd in place, under running guests",
+    load: async () => (await import("./upgrade-fsd.js")).upgradeFsdCommand,
+  },
+  {
     name: "gc",
     summary: "remove what dead sandboxes left",
     load: async () => (await import("./gc.js")).gcCommand,

@@ -12,6 +12,7 @@ const USAGE = `\
     no machine  its shim lives, and has no virtual machine: it is being brought up, or has ended
     silent      its shim lives and does not answer
     dead        its shim is gone; \`kata-fs gc\` removes what it left
+  RESTARTS says how often kata-fsd's worker was killed, and another one went on.
 `;
 
 const COLUMNS = [
@@ -28,6 +29,7 @@ const COLUMNS = [
     { title: "SHIM", isNumber: true },
     { title: "QEMU", isNumber: true },
     { title: "KATA-FSD", isNumber: true },
+    { title: "RESTARTS", isNumber: true },
   ],
 ];
 
@@ -56,7 +58,7 @@ function summaryOf({ name, directory, condition, record, shimPid, description, p
         ...{ accelerator: vm.accelerator, cpus: vm.cpus, memoryMiB: vm.memory_mib },
         qemu: { pid: vm.qemu_pid, version: vm.qemu_version },
       },
-      daemon: { pid: vm.daemon_pid, dax: vm.dax },
+      daemon: { pid: vm.daemon_pid, dax: vm.dax, restarts: vm.daemon_restarts },
     }),
     containers: description?.containers.map(({ id, status, processes }) => ({ id, status, processes })) ?? [],
   };
@@ -70,6 +72,6 @@ function rowOf({ name, condition, record, shimPid, description }: SandboxState):
     orDash(description?.containers.length),
     ...[orDash(vm?.cpus), vm == null ? "-" : `${vm.memory_mib}M`],
     record === undefined ? "-" : formatSpan(Date.now() - record.createdAtMs),
-    ...[orDash(shimPid), orDash(vm?.qemu_pid), orDash(vm?.daemon_pid)],
+    ...[orDash(shimPid), orDash(vm?.qemu_pid), orDash(vm?.daemon_pid), orDash(vm?.daemon_restarts)],
   ];
 }

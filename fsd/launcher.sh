@@ -9,6 +9,8 @@
 #           which the daemon cannot see
 #   daemon  Node, in mount, network and IPC namespaces as well
 #
+# SIGUSR1 puts another daemon in the place of the one that serves: of the build that the file KATA_FSD_BUILD names, or anew of the same.
+#
 # When outer ends, however that happens, the kernel kills init, and with it all of its pid namespace. The daemon itself could
 # not ask for that: the kernel forgets a parent-death signal when a process acts as another user, which the daemon does.
 
@@ -56,6 +58,7 @@ succeed() {
     echo "kata-fsd: the worker was ended by $(cause), $deaths_max times within 10 s: giving up" >&2
     return 1
   fi
+  [ $((now - upgraded)) -lt 10 ] && fsd=$fsd_before
   restarts=$((restarts + 1))
   echo "kata-fsd: the worker was ended by $(cause); restart $restarts" >&2
 }
@@ -82,17 +85,53 @@ cause() {
   esac
 }
 
-# Waits for process $1, and asks it to end when a signal asks for that. A signal interrupts wait.
+# Waits for process $1, or until an upgrade is asked for; asks the process to end when a signal asks for that. A signal interrupts wait.
 status=0
 ending=
+upgrading=
+serving=
 await() {
   child=$1
-  trap 'ending=1; kill -s TERM "$child" 2>/dev/null' TERM INT HUP
+  trap 'ending=1; kill -s TERM "$child" $serving 2>/dev/null' TERM INT HUP
   while
     wait "$child"
     status=$?
-    kill -s 0 "$child" 2>/dev/null
+    [ -z "$upgrading" ] && kill -s 0 "$child" 2>/dev/null
   do :; done
+}
+
+start() {
+  KATA_FSD_STAGE=daemon KATA_FSD_SOCKETS=9 unshare --mount --propagation slave --net --ipc -- "$node" "$fsd" "$@" <&0 8<&- &
+  daemon=$!
+}
+
+# Starts a daemon that takes the place of $daemon once it is sure that it can: that one then serves no more, and else goes on.
+upgraded=-10
+fsd_before=$fsd
+upgrade() {
+  upgrading=
+  # One that has not begun has nothing to leave yet.
+  [ -n "$KATA_FSD_LEFT" ] && ! is_coming || return 0
+  left=$KATA_FSD_LEFT
+  serving=$daemon
+  fsd_before=$fsd
+  [ -r "${KATA_FSD_BUILD:-}" ] && read -r fsd <"$KATA_FSD_BUILD"
+  read -r upgraded _ </proc/uptime
+  upgraded=${upgraded%.*}
+  export KATA_FSD_LIVING="$serving"
+  start "$@"
+  unset KATA_FSD_LIVING
+}
+
+# Whether a daemon was started by upgrade and has not taken over.
+is_coming() {
+  [ -n "$serving" ] && [ "$KATA_FSD_LEFT" = "$left" ]
+}
+stay() {
+  echo "kata-fsd: $fsd did not come up, exit status $status; $fsd_before goes on" >&2
+  fsd=$fsd_before
+  daemon=$serving
+  serving=
 }
 
 stage=${KATA_FSD_STAGE:-}
@@ -101,6 +140,7 @@ case $stage in
   outer)
     # What is taken from all of Node's threads at once. The daemon needs more to close itself in than it keeps afterwards; see
     # fsd/sandbox/privileges.ts.
+    trap 'kill -s USR1 "$child"' USR1
     KATA_FSD_STAGE=init KATA_FSD_OUTER=$$ setpriv --pdeathsig KILL --bounding-set "$KATA_FSD_BOUNDING" -- "$program" "$@" <&0 &
     await $!
     # Ends as the daemon has ended: by the same signal if it was one.
@@ -120,11 +160,19 @@ case $stage in
 	SOCKETS
     exec 9>/proc/self/fd/8
     oom_kills_before=$(oom_kills)
+    trap upgrading=1 USR1
+    start "$@"
     while
-      KATA_FSD_STAGE=daemon KATA_FSD_SOCKETS=9 unshare --mount --propagation slave --net --ipc -- "$node" "$fsd" "$@" <&0 8<&- &
-      await $!
+      await "$daemon"
       hear
-      succeed
+      if [ -n "$upgrading" ]; then
+        upgrade "$@"
+      elif is_coming; then
+        stay
+      else
+        serving=
+        succeed && start "$@"
+      fi
     do :; done
     # Another daemon may have put its own in their places.
     printf '%s' "$sockets" | while read -r file path; do

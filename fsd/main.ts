@@ -14,7 +14,7 @@ import { type FsdAction, type FsdOptions, parseOptions } from "./options/parse.j
 import { usage } from "./options/usage.js";
 import { enterSandbox } from "./sandbox/sandbox.js";
 import { restartWithoutIoUring } from "./sandbox/without-io-uring.js";
-import { Succession } from "./succession.js";
+import { Succession, YIELD_SIGNAL } from "./succession.js";
 import { VERSION } from "./version.js";
 
 /** What libvirt wants to know of a back end (docs/interop/vhost-user.json of QEMU): that it takes options one by one, not by -o. */
@@ -32,6 +32,8 @@ const CAPABILITIES = `{
 const SOCKETS_VARIABLE = "KATA_FSD_SOCKETS";
 /** Set by the launcher to what the worker that died said of itself: see {@link Succession}. */
 const LEFT_VARIABLE = "KATA_FSD_LEFT";
+/** Set by the launcher to the worker that serves, if this one is to take its place. */
+const LIVING_VARIABLE = "KATA_FSD_LIVING";
 
 const ENDING_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 
@@ -76,8 +78,18 @@ async function serve(options: FsdOptions, sockets: ListeningSocket[], log: FsdLo
   for (const { sharedDir } of options.devices) {
     if (!statSync(sharedDir).isDirectory()) throw new Error(`${sharedDir}: not a directory`);
   }
-  const { [SOCKETS_VARIABLE]: launcherFd, [LEFT_VARIABLE]: left = "" } = process.env;
-  const succession = launcherFd === undefined ? undefined : new Succession(left, options.devices);
+  // Before the sandbox, which takes capabilities from the threads that there are; and before anybody has to wait for this worker.
+  if (options.longCallsMax > 0) await startThreadPool(options.longCallsMax * options.devices.length);
+  flushCompileCache();
+  const {
+    [SOCKETS_VARIABLE]: launcherFd,
+    [LEFT_VARIABLE]: left = "",
+    [LIVING_VARIABLE]: living,
+  } = process.env;
+  const succession =
+    launcherFd === undefined
+      ? undefined
+      : new Succession(left, options.devices, living === undefined ? undefined : Number(living));
   const isInherited = succession?.isInherited === true;
   if (!isInherited) {
     sockets.push(listenForService(options.metricsSocket), listenForService(options.eventsSocket));
@@ -102,11 +114,10 @@ async function serve(options: FsdOptions, sockets: ListeningSocket[], log: FsdLo
       isOver = true;
     });
   }
+  // Handlers run between two requests. Everything is left as it is, for the next worker.
+  if (succession !== undefined) process.on(YIELD_SIGNAL, () => process.kill(process.pid, "SIGKILL"));
   // Node begins to watch for them when its event loop runs.
   await turnNodeLoop();
-  // Before the sandbox, which takes capabilities from the threads that there are.
-  if (options.longCallsMax > 0) await startThreadPool(options.longCallsMax * options.devices.length);
-  flushCompileCache();
   if (launcherFd !== undefined) succession?.provide(Number(launcherFd));
   const sharedDirs = enterSandbox(
     options.sandbox,
@@ -124,6 +135,8 @@ async function serve(options: FsdOptions, sockets: ListeningSocket[], log: FsdLo
   }
   try {
     loop.resume();
+    const pauseMs = succession?.pauseMs;
+    if (pauseMs !== undefined) print(`kata-fsd: version ${VERSION} took over after ${pauseMs.toFixed(1)} ms`);
     while (!isOver && loop.run() === "interrupted") await turnNodeLoop();
   } finally {
     loop.close();

@@ -1,5 +1,6 @@
 import { closeSync, openSync, writeSync } from "node:fs";
 import { KeptDescriptors, keepDescriptors } from "../lib/sys/descriptor-keeper.js";
+import { openPidfd, waitForEnd } from "../lib/sys/pidfd.js";
 import { SharedTables } from "../lib/sys/shared-tables.js";
 import { DeviceMemory } from "./device-memory.js";
 import type { DeviceOptions } from "./options/device-options.js";
@@ -16,7 +17,12 @@ const FIRST_LEFT_FD = 96;
 const HEADER = { magic: 0, version: 4, count: 8, descriptors: 16, bytes: 4096 } as const;
 const MAGIC = 0x6b66_7364;
 
-/** The state is not one that this worker can go on with. */
+/** Asks a worker to end between two requests, for another one that is about to go on. */
+export const YIELD_SIGNAL = "SIGUSR2";
+/** It may serve a request that takes long, such as a map that QEMU has to make. */
+const YIELD_LIMIT_MS = 20_000;
+
+/** The state is not one that this worker can go on with, or the worker before does not let go of it. */
 export class SuccessionError extends Error {
   override readonly name = "SuccessionError";
 }
@@ -36,13 +42,16 @@ export class Succession {
   readonly #tables: SharedTables;
   readonly #header: DataView;
   readonly #predecessor: number | undefined;
+  /** When the worker before was asked to end; undefined if it had ended. */
+  #askedMs: number | undefined;
 
   /**
    * @param left what the launcher says of the worker before: the process that keeps its descriptors, and the number of the tables' one;
    * empty for the first worker
+   * @param living the process of the worker before, if it still serves: it is asked to end once it is sure that this one can go on
    * @throws SuccessionError before anything is taken over; SysError, VirtqueueError
    */
-  constructor(left: string, devices: readonly DeviceOptions[]) {
+  constructor(left: string, devices: readonly DeviceOptions[], living?: number) {
     const [keeper, tablesFd] = left.split(" ").map(Number);
     if (keeper === undefined || tablesFd === undefined) {
       reserveLowDescriptors();
@@ -63,6 +72,7 @@ export class Succession {
       this.#tables = SharedTables.inherit(tablesFd);
       this.#header = this.#tables.allocate(HEADER.bytes);
       this.#check();
+      if (living !== undefined) this.#succeed(living);
       const memories = devices.map((options) => new DeviceMemory(options, this.#tables.allocate));
       const named = [...this.descriptors, ...memories.flatMap((memory) => memory.descriptors())];
       const missing = new Set([...new Set(named)].filter((fd) => !kept.take(fd)));
@@ -112,6 +122,19 @@ export class Succession {
     // That number is free now, and maybe others are.
     reserveLowDescriptors();
     if (this.#predecessor !== undefined) process.kill(this.#predecessor, "SIGKILL");
+  }
+
+  /** How long nobody has served so far, in milliseconds; undefined if that is not known. */
+  get pauseMs(): number | undefined {
+    return this.#askedMs === undefined ? undefined : performance.now() - this.#askedMs;
+  }
+
+  #succeed(living: number): void {
+    const pidfd = openPidfd(living);
+    this.#askedMs = performance.now();
+    process.kill(living, YIELD_SIGNAL);
+    if (!waitForEnd(pidfd, YIELD_LIMIT_MS))
+      throw new SuccessionError(`the worker before has not ended within ${YIELD_LIMIT_MS} ms`);
   }
 
   #check(): void {

@@ -62,7 +62,7 @@ test("a sandbox with its machine and containers is described", async (t) => {
   assert.deepEqual(
     { ...vm },
     {
-      ...{ accelerator: "tcg", qemu_version: "11.1.3", qemu_pid: 4242, daemon_pid: 4243 },
+      ...{ accelerator: "tcg", qemu_version: "11.1.3", qemu_pid: 4242, daemon_pid: 4243, daemon_restarts: 2 },
       ...{ cpus: 1, memory_mib: 256, dax: true },
     },
   );
@@ -88,6 +88,21 @@ test("the log is told from where the last answer ended", async (t) => {
   history.append(Buffer.from("two\n"));
   assert.equal((await ask(first.end)).text, "two\n");
   assert.equal((await ask(8)).text, "");
+});
+
+test("kata-fsd is upgraded, and what went wrong is told", async (t) => {
+  const { create, client, factory } = await served(t);
+  await create("c1");
+  const upgrade = () => {
+    const [request, response] = [management.UpgradeDaemonRequest, management.UpgradeDaemonResponse];
+    return callUnary(client, MANAGEMENT_SERVICE, "UpgradeDaemon", request, response, {
+      build: "/new/fsd.cjs",
+    });
+  };
+  const { version, pause_ms } = await upgrade();
+  assert.deepEqual([version, pause_ms], ["1.2.4", 12.5]);
+  factory.sandbox.failures.set("upgradeDaemon", new Error("it did not come up"));
+  await assert.rejects(upgrade(), /it did not come up/);
 });
 
 test("an agent that fails to measure is told", async (t) => {

@@ -7,7 +7,7 @@ import type { Tasks } from "./task/tasks.js";
 /** The name of the service in ttrpc's requests. */
 export const MANAGEMENT_SERVICE = "katafs.Management";
 
-/** What the kata-fs command asks. Without a running VM, Console and Metrics fail with FAILED_PRECONDITION. */
+/** What the kata-fs command asks. Without a running VM, Console, Metrics and UpgradeDaemon fail with FAILED_PRECONDITION. */
 export function managementService(tasks: Tasks, history: LogHistory, version: string): ServiceTable {
   return {
     [MANAGEMENT_SERVICE]: {
@@ -22,6 +22,14 @@ export function managementService(tasks: Tasks, history: LogHistory, version: st
         const [guest, daemon] = await Promise.all([sandbox.guestMetrics(), sandbox.daemonMetrics()]);
         return { guest, daemon: JSON.stringify(daemon) };
       }),
+      UpgradeDaemon: method(
+        management.UpgradeDaemonRequest,
+        management.UpgradeDaemonResponse,
+        async ({ build }) => {
+          const { version, pauseMs } = await tasks.vm.sandbox.upgradeDaemon(build);
+          return { version, pause_ms: pauseMs };
+        },
+      ),
     },
   };
 }
@@ -34,10 +42,10 @@ function describe(tasks: Tasks, version: string): management.Description.$Proper
   }));
   const { description } = tasks.vm;
   if (description === undefined) return { version, containers };
-  const { accelerator, qemuVersion, qemuPid, daemonPid, cpus, memoryMiB, dax } = description;
+  const { accelerator, qemuVersion, qemuPid, daemonPid, daemonRestarts, cpus, memoryMiB, dax } = description;
   const vm = {
     ...{ accelerator, cpus, dax, qemu_version: qemuVersion, qemu_pid: qemuPid },
-    ...{ daemon_pid: daemonPid, memory_mib: memoryMiB },
+    ...{ daemon_pid: daemonPid, daemon_restarts: daemonRestarts, memory_mib: memoryMiB },
   };
   return { version, vm, containers };
 }

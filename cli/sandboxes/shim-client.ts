@@ -23,14 +23,14 @@ export interface Request<T> {
  */
 export async function askShim<I, O>(
   { address, namespace, id }: SandboxIdentity,
-  method: "Describe" | "Console" | "Log" | "Metrics",
+  method: "Describe" | "Console" | "Log" | "Metrics" | "UpgradeDaemon",
   response: Codec<unknown, O>,
   { codec, message }: Request<I> | typeof NOTHING = NOTHING,
+  timeoutMs = TIMEOUT_MS,
 ): Promise<O> {
   const client = createClient(createConnection(socketPath(address, namespace, id)));
   try {
-    const options = { timeoutMs: TIMEOUT_MS };
-    return await callUnary(client, MANAGEMENT_SERVICE, method, codec, response, message, options);
+    return await callUnary(client, MANAGEMENT_SERVICE, method, codec, response, message, { timeoutMs });
   } finally {
     client.close();
   }

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { Errno, SysError } from "./errno.js";
 import { close, O_CLOEXEC } from "./file.js";
 import { addressOf, bindLazily, check, lastErrno } from "./libc.js";
-import { architectureOfHost, type SyscallName, syscallNumber } from "./syscall-number.js";
+import { openPidfd, syscallNumberHere } from "./pidfd.js";
 
 const clone = bindLazily<(fn: number, stack: number, flags: number, argument: number) => number>(
   "int clone(uintptr_t fn, uintptr_t stack, int flags, uintptr_t argument)",
@@ -92,8 +92,7 @@ export class KeptDescriptors {
 
   /** @throws SysError, ESRCH if there is no such process */
   static of(pid: number): KeptDescriptors {
-    const pidfd = check(syscall(numberOf("pidfd_open"), pid, 0, 0), "pidfd_open", String(pid));
-    return new KeptDescriptors(pidfd, numberOf("pidfd_getfd"));
+    return new KeptDescriptors(openPidfd(pid), syscallNumberHere("pidfd_getfd"));
   }
 
   /**
@@ -117,11 +116,4 @@ export class KeptDescriptors {
   close(): void {
     close(this.pidfd);
   }
-}
-
-function numberOf(name: SyscallName): number {
-  const architecture = architectureOfHost();
-  const nr = architecture === undefined ? undefined : syscallNumber(name, architecture);
-  if (nr === undefined) throw SysError.fromErrno(Errno.ENOSYS, name);
-  return nr;
 }

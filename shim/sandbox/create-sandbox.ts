@@ -189,7 +189,7 @@ async function bringUp(
       dax: daemonConfiguration.dax,
     },
     console: () => qemu.console.toString(),
-    daemonMetrics: () => daemon.metrics(),
+    daemon,
   });
 }
 

@@ -1,11 +1,15 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { createConnection } from "node:net";
-import { createInterface } from "node:readline";
-import { Duplex } from "node:stream";
+import { isAbsolute } from "node:path";
+import { createInterface, type Interface } from "node:readline";
+import { Duplex, Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import type { DaemonConfiguration } from "../../configs/index.js";
+import { writeFileAtomically } from "../address.js";
 import { messageOf, ShimError, StatusCode } from "../error.js";
 import type { Logger } from "../log/logger.js";
+import type { DaemonUpgrade } from "../task/sandbox-port.js";
 import { timeLimitMs } from "../time-limits.js";
 import { TailBuffer } from "../vm/console.js";
 import { endingWithUs } from "./child.js";
@@ -17,6 +21,11 @@ const STDERR_LINES_TOLD = 3;
 
 /** Printed for each device when its socket can be connected to. */
 const READY = /Waiting for vhost-user socket connection/;
+/** Printed by the launcher when a worker was killed and another one is to go on. */
+const RESTART = /^kata-fsd: the worker was ended by .*; restart (\d+)$/;
+/** Printed by a worker that has taken another one's place, and by the launcher when one has not. */
+const UPGRADED = /^kata-fsd: version (\S+) took over after ([\d.]+) ms$/;
+const NOT_UPGRADED = /^kata-fsd: .* did not come up, .* goes on$/;
 /** The daemon's side of the socket to the {@link OverlayBroker}: the first descriptor behind stderr. */
 const BROKER_FD = 3;
 
@@ -24,16 +33,26 @@ const BROKER_FD = 3;
 export class FsDaemon {
   /** Resolves when the daemon has ended, with what it said last. */
   readonly ended: Promise<ShimError>;
+  #restarts = 0;
+  /** The upgrade that is under way. */
+  #upgrade: { resolve(upgrade: DaemonUpgrade): void; reject(error: ShimError): void } | undefined;
 
   private constructor(
     private readonly child: ChildProcess,
     readonly pid: number,
     private readonly stderr: TailBuffer,
-    private readonly metricsSocket: string,
+    private readonly layout: SandboxLayout,
+    lines: Interface,
+    private readonly logger: Logger,
   ) {
     this.ended = new Promise((resolve) => {
-      child.once("close", (code, signal) => resolve(this.#describeEnd(code, signal)));
+      child.once("close", (code, signal) => {
+        const error = this.#describeEnd(code, signal);
+        this.#upgrade?.reject(error);
+        resolve(error);
+      });
     });
+    lines.on("line", (line) => this.#hear(line));
   }
 
   /**
@@ -53,18 +72,24 @@ export class FsDaemon {
     const [file = "", ...args] = endingWithUs(command);
     const child = spawn(file, args, {
       stdio: ["ignore", "ignore", "pipe", "pipe"],
-      env: environment(),
+      env: environment(layout),
     });
     const brokerSocket = child.stdio[BROKER_FD];
     if (brokerSocket instanceof Duplex) broker.serve(brokerSocket);
     const stderr = new TailBuffer(STDERR_BYTES);
-    const ready = untilReady(child, guestRoot === undefined ? 2 : 3, stderr, logger);
+    // There is none of a process that could not be started, which untilReady tells.
+    const lines = createInterface({ input: child.stderr ?? Readable.from([]) });
+    lines.on("line", (line) => {
+      stderr.append(Buffer.from(`${line}\n`));
+      logger.debug(line);
+    });
+    const ready = untilReady(child, guestRoot === undefined ? 2 : 3, lines);
     const { pid } = child;
     if (pid === undefined) {
       await ready;
       throw new ShimError(StatusCode.UNAVAILABLE, "kata-fsd was not started");
     }
-    const daemon = new FsDaemon(child, pid, stderr, layout.metricsSocket);
+    const daemon = new FsDaemon(child, pid, stderr, layout, lines, logger);
     const limit = new AbortController();
     const timeout = setTimeout(() => limit.abort(), timeLimitMs("daemonStartSeconds"));
     try {
@@ -79,9 +104,40 @@ export class FsDaemon {
     }
   }
 
+  /** How often a worker was killed and another one went on. */
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  /**
+   * Puts another build in the place of the one that serves.
+   * @param build an absolute path of a fsd.cjs
+   * @throws ShimError ABORTED when it does not come up: the one before goes on. FAILED_PRECONDITION while another upgrade is under way, or
+   * without that file
+   */
+  async upgrade(build: string): Promise<DaemonUpgrade> {
+    if (this.#upgrade !== undefined)
+      throw new ShimError(StatusCode.FAILED_PRECONDITION, "kata-fsd is being upgraded");
+    if (!isAbsolute(build) || !existsSync(build))
+      throw new ShimError(StatusCode.FAILED_PRECONDITION, `${build} is no build of kata-fsd`);
+    writeFileAtomically(this.layout.daemonBuild, `${build}\n`);
+    const limitMs = timeLimitMs("daemonStartSeconds");
+    let timeout: NodeJS.Timeout | undefined;
+    try {
+      return await new Promise((resolve, reject) => {
+        this.#upgrade = { resolve, reject };
+        timeout = setTimeout(() => reject(this.#notUpgraded(`it has not within ${limitMs} ms`)), limitMs);
+        this.child.kill("SIGUSR1");
+      });
+    } finally {
+      clearTimeout(timeout);
+      this.#upgrade = undefined;
+    }
+  }
+
   /** The daemon's counters, as it gives them. @throws ShimError */
   async metrics(): Promise<unknown> {
-    const socket = createConnection(this.metricsSocket);
+    const socket = createConnection(this.layout.metricsSocket);
     const limitMs = timeLimitMs("daemonAnswerSeconds");
     socket.setTimeout(limitMs, () => socket.destroy(new Error(`no answer within ${limitMs} ms`)));
     try {
@@ -97,6 +153,26 @@ export class FsDaemon {
   async stop(): Promise<void> {
     this.child.kill("SIGKILL");
     await this.ended;
+  }
+
+  /** Takes note of what a line says that the daemon or its launcher has printed. */
+  #hear(line: string): void {
+    const [, restarts] = RESTART.exec(line) ?? [];
+    if (restarts !== undefined) {
+      this.#restarts = Number(restarts);
+      this.logger.warn(line);
+    }
+    const [, version, pauseMs] = UPGRADED.exec(line) ?? [];
+    if (version !== undefined) {
+      this.logger.info(line);
+      this.#upgrade?.resolve({ version, pauseMs: Number(pauseMs) });
+    }
+    if (NOT_UPGRADED.test(line))
+      this.#upgrade?.reject(this.#notUpgraded(this.stderr.lastLines(STDERR_LINES_TOLD).join(" | ")));
+  }
+
+  #notUpgraded(why: string): ShimError {
+    return new ShimError(StatusCode.ABORTED, `the other build of kata-fsd did not take over: ${why}`);
   }
 
   #describeEnd(code: number | null, signal: NodeJS.Signals | null): ShimError {
@@ -115,9 +191,13 @@ export function daemonProgram({ path }: DaemonConfiguration): string {
 }
 
 /** What containerd's environment holds is none of the daemon's business. It is run by the same Node as the shim. */
-function environment(): NodeJS.ProcessEnv {
+function environment({ daemonBuild }: SandboxLayout): NodeJS.ProcessEnv {
   const { PATH } = process.env;
-  return { KATA_FS_NODE: process.execPath, ...(PATH === undefined ? {} : { PATH }) };
+  return {
+    KATA_FS_NODE: process.execPath,
+    KATA_FSD_BUILD: daemonBuild,
+    ...(PATH === undefined ? {} : { PATH }),
+  };
 }
 
 /**
@@ -159,24 +239,16 @@ export function daemonArguments(
   ];
 }
 
-/** Resolves when all devices listen; rejects when the process cannot be started. Logs what the daemon says. */
-function untilReady(
-  child: ChildProcess,
-  devices: number,
-  stderr: TailBuffer,
-  logger: Logger,
-): Promise<undefined> {
+/** Resolves when all devices listen; rejects when the process cannot be started. @param lines what the daemon says */
+function untilReady(child: ChildProcess, devices: number, lines: Interface): Promise<undefined> {
   return new Promise((resolve, reject) => {
     child.once("error", (cause) =>
       reject(
         new ShimError(StatusCode.UNAVAILABLE, `kata-fsd cannot be started: ${cause.message}`, { cause }),
       ),
     );
-    if (child.stderr === null) return;
     let listening = 0;
-    createInterface({ input: child.stderr }).on("line", (line) => {
-      stderr.append(Buffer.from(`${line}\n`));
-      logger.debug(line);
+    lines.on("line", (line) => {
       if (READY.test(line) && ++listening === devices) resolve(undefined);
     });
   });

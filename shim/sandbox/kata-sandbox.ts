@@ -2,8 +2,9 @@ import { join } from "node:path";
 import type { agent } from "../../proto/index.js";
 import { messageOf } from "../error.js";
 import type { Logger } from "../log/logger.js";
-import type { ContainerSpec, Sandbox, SandboxDescription } from "../task/sandbox-port.js";
+import type { ContainerSpec, DaemonUpgrade, Sandbox, SandboxDescription } from "../task/sandbox-port.js";
 import type { AgentClient } from "./agent-client.js";
+import type { FsDaemon } from "./daemon.js";
 import type { Disks } from "./disks.js";
 import type { ElasticVm } from "./elastic-vm.js";
 import { attemptHooks, type HookedContainer, runHooks } from "./hooks.js";
@@ -39,10 +40,10 @@ export interface SandboxParts {
   readonly undo: UndoStack;
   /** Filled in until the first container runs. */
   readonly phases: Phases;
-  readonly description: Omit<SandboxDescription, "cpus" | "memoryMiB">;
+  readonly description: Omit<SandboxDescription, "cpus" | "memoryMiB" | "daemonRestarts">;
   /** What is kept of the guest's console. */
   readonly console: () => string;
-  readonly daemonMetrics: () => Promise<unknown>;
+  readonly daemon: Pick<FsDaemon, "metrics" | "restarts" | "upgrade">;
   /** Called once, before the sandbox ends. */
   readonly beforeStop: () => Promise<void>;
   readonly logger: Logger;
@@ -186,8 +187,9 @@ export class KataSandbox implements Sandbox {
   }
 
   describe(): SandboxDescription {
-    const { cpus, memoryMiB } = this.#parts.vm.size;
-    return { ...this.#parts.description, cpus, memoryMiB };
+    const { vm, daemon, description } = this.#parts;
+    const { cpus, memoryMiB } = vm.size;
+    return { ...description, cpus, memoryMiB, daemonRestarts: daemon.restarts };
   }
 
   get console(): string {
@@ -199,7 +201,11 @@ export class KataSandbox implements Sandbox {
   }
 
   daemonMetrics(): Promise<unknown> {
-    return this.#parts.daemonMetrics();
+    return this.#parts.daemon.metrics();
+  }
+
+  upgradeDaemon(build: string): Promise<DaemonUpgrade> {
+    return this.#parts.daemon.upgrade(build);
   }
 
   async removeContainer(containerId: string): Promise<void> {

@@ -27,6 +27,8 @@ export interface SandboxLayout extends ShareDirectories {
   readonly sharedSocket: string;
   readonly ownSocket: string;
   readonly metricsSocket: string;
+  /** Names the build of kata-fsd that an upgrade is to. */
+  readonly daemonBuild: string;
   readonly eventsSocket: string;
   /** Between QEMU and the shim's vsock device. */
   readonly vsockDeviceSocket: string;
@@ -59,6 +61,7 @@ export function layoutOf(directory: string): SandboxLayout {
     sharedSocket: join(directory, "shared.sock"),
     ownSocket: join(directory, "own.sock"),
     metricsSocket: join(directory, "metrics.sock"),
+    daemonBuild: join(directory, "daemon-build"),
     eventsSocket: join(directory, "events.sock"),
     vsockDeviceSocket: join(directory, "vsock-device.sock"),
     vsockSocket: join(directory, "vsock.sock"),

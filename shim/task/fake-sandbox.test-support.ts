@@ -3,6 +3,7 @@ import { StatusCode, TtrpcError } from "../../lib/ttrpc/index.js";
 import { agent } from "../../proto/index.js";
 import type {
   ContainerSpec,
+  DaemonUpgrade,
   Sandbox,
   SandboxDescription,
   SandboxFactory,
@@ -133,7 +134,7 @@ export class FakeSandbox implements Sandbox {
 
   describe(): SandboxDescription {
     const vm = { accelerator: "tcg", qemuVersion: "11.1.3", cpus: 1, memoryMiB: 256, dax: true };
-    return { ...vm, qemuPid: this.vmmPid, daemonPid: 4243 };
+    return { ...vm, qemuPid: this.vmmPid, daemonPid: 4243, daemonRestarts: 2 };
   }
 
   readonly console = "Linux version 6.12\n";
@@ -141,6 +142,11 @@ export class FakeSandbox implements Sandbox {
   async guestMetrics(): Promise<string> {
     await this.#call("guestMetrics");
     return 'kata_guest_load{item="load1"} 0.5\n';
+  }
+
+  async upgradeDaemon(build: string): Promise<DaemonUpgrade> {
+    await this.#call(`upgradeDaemon ${build}`);
+    return { version: "1.2.4", pauseMs: 12.5 };
   }
 
   async daemonMetrics(): Promise<unknown> {

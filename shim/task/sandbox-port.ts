@@ -39,9 +39,19 @@ export interface SandboxDescription {
   readonly qemuVersion: string;
   readonly qemuPid: number;
   readonly daemonPid: number;
+  /** How often kata-fsd's worker was killed and another one went on. */
+  readonly daemonRestarts: number;
   readonly cpus: number;
   readonly memoryMiB: number;
   readonly dax: boolean;
+}
+
+/** What has become of an upgrade of kata-fsd. */
+export interface DaemonUpgrade {
+  /** Of the build that serves now. */
+  readonly version: string;
+  /** How long nobody has served. */
+  readonly pauseMs: number;
 }
 
 /**
@@ -87,6 +97,12 @@ export interface Sandbox {
   guestMetrics(): Promise<string>;
   /** kata-fsd's counters, as it says them. */
   daemonMetrics(): Promise<unknown>;
+  /**
+   * Puts another build of kata-fsd in the place of the one that serves, under the running guest.
+   * @param build an absolute path of a fsd.cjs
+   * @throws ShimError when it does not come up: the one before goes on
+   */
+  upgradeDaemon(build: string): Promise<DaemonUpgrade>;
   /** Removes a container that has ended, and what it had of the host. */
   removeContainer(containerId: string): Promise<void>;
   /**

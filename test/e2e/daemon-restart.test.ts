@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
+import { copyFileSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { findProcess } from "../../bench/memory.js";
-import { Machine } from "./machine.js";
+import { execute, Machine, project } from "./machine.js";
 
 /** Another number of kills takes as many times the pause between two: KATA_FS_KILLS=300. */
-const { KATA_FS_KILLS = "6" } = process.env;
+const { KATA_FS_KILLS = "4" } = process.env;
 /** The daemon's launcher gives up at five within ten seconds. */
 const PAUSE_MS = 2_600;
 const LIMIT_MS = 60_000;
@@ -44,6 +46,11 @@ describe("a container whose kata-fsd is killed under it, again and again", () =>
     }
   }
 
+  const kataFs = async (...words: readonly string[]) => {
+    const { stdout } = await execute([join(project, "dist/bin/kata-fs"), ...words], Buffer.alloc(0));
+    return JSON.parse(stdout.toString());
+  };
+
   it("loses nothing, does nothing twice, and sees no error", async () => {
     const setUp = "b=/bin/busybox; cd /; echo content > sample; $b cp sample copy; ";
     await machine.runDetached("writer", ["/bin/sh", "-c", setUp + WRITE]);
@@ -60,6 +67,19 @@ describe("a container whose kata-fsd is killed under it, again and again", () =>
       await pause;
     }
     assert.equal(killed.size, Number(KATA_FS_KILLS), "each time it was another one");
+    const id = machine.name("writer");
+    const listed = (await kataFs("list", "--json")).find((sandbox: { id?: string }) => sandbox.id === id);
+    assert.equal(listed.daemon.restarts, Number(KATA_FS_KILLS));
+
+    const before = Number(await inContainer("/bin/busybox cat /progress"));
+    const build = join(machine.disk, "fsd.cjs");
+    copyFileSync(join(project, "dist/fsd.cjs"), build);
+    symlinkSync(join(project, "node_modules"), join(machine.disk, "node_modules"));
+    const [upgrade] = await kataFs("upgrade-fsd", id, "--build", build, "--json");
+    assert.equal(upgrade.problem, undefined);
+    console.log(`kata-fsd was upgraded with a pause of ${upgrade.pauseMs} ms`);
+    await untilPrinted("/bin/busybox cat /progress", (text) => Number(text) > before);
+
     await inContainer(": > /stop");
     const result = await untilPrinted("/bin/busybox cat /result 2>/dev/null || true", (text) => text !== "");
     const count = Number(/^wrote (\d+)$/.exec(result)?.[1]);

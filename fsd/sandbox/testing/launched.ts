@@ -41,6 +41,7 @@ export class LaunchedProgram {
   /** Of the test, and gone with {@link remove}. */
   readonly directory = mkdtempSync(join(tmpdir(), "kata-fsd-sandbox-"));
   readonly launcher = join(this.directory, "bin/kata-fsd");
+  readonly bundle = join(this.directory, "fsd.cjs");
 
   /** @param entry TypeScript, relative to the project */
   constructor(entry: string) {
@@ -52,7 +53,7 @@ export class LaunchedProgram {
     cpSync(join(PROJECT, KOFFI), join(this.directory, KOFFI), { recursive: true });
     buildSync({
       entryPoints: [join(PROJECT, entry)],
-      outfile: join(this.directory, "fsd.cjs"),
+      outfile: this.bundle,
       bundle: true,
       platform: "node",
       target: "node20",
@@ -104,7 +105,7 @@ export function innermostProcess(pid: number): number {
 export async function untilDaemon(launcherPid: number): Promise<number> {
   for (;;) {
     const pid = innermostProcess(launcherPid);
-    if (readProcFile(pid, "cmdline").split("\0")[1]?.endsWith("/fsd.cjs") === true) return pid;
+    if (readProcFile(pid, "cmdline").split("\0")[1]?.endsWith(".cjs") === true) return pid;
     await sleep(5);
   }
 }
