@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import {
+  addressAtPort,
   DEFAULT_CONFIG,
-  debugConsoleAddress,
   isAgentParameter,
   parseParameters,
   VMADDR_CID_ANY,
@@ -38,13 +38,24 @@ describe("parseParameters", () => {
   test("has the debug console beside the agent, if it is wanted", () => {
     const config = parseParameters("agent.debug_console agent.debug_console_vport=2000");
     assert(config.debugConsole);
-    assert.deepEqual(debugConsoleAddress(config), { family: "vsock", cid: VMADDR_CID_ANY, port: 2000 });
-    const outside = parseParameters("agent.server_addr=unix:///tmp/a.sock");
-    assert.deepEqual(debugConsoleAddress(outside), { family: "unix", path: "/tmp/a.sock_1026" });
+    assert.equal(config.debugConsolePort, 2000);
+    const inside = addressAtPort(config.serverAddress, 2000);
+    assert.deepEqual(inside, { family: "vsock", cid: VMADDR_CID_ANY, port: 2000 });
+    const { serverAddress, debugConsolePort } = parseParameters("agent.server_addr=unix:///tmp/a.sock");
+    assert.deepEqual(addressAtPort(serverAddress, debugConsolePort), {
+      family: "unix",
+      path: "/tmp/a.sock_1026",
+    });
+  });
+
+  test("forwards ports only where it is told to", () => {
+    assert.equal(parseParameters("").portForwardPort, undefined);
+    assert.equal(parseParameters("agent.port_forward_vport=1027").portForwardPort, 1027);
   });
 
   for (const bad of [
     "agent.debug_console_vport=0",
+    "agent.port_forward_vport=x",
     "agent.log=loud",
     "agent.server_addr=tcp://1:2",
     "agent.server_addr=unix://relative",

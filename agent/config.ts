@@ -13,10 +13,12 @@ export interface AgentConfig {
   readonly ociRuntime: string;
   /** The OCI runtime's --cgroup-manager. */
   readonly cgroupManager: string;
-  /** Whether the host gets a shell of the guest at {@link debugConsoleAddress}. */
+  /** Whether the host gets a shell of the guest at {@link debugConsolePort}. */
   readonly debugConsole: boolean;
   /** Vsock port of the debug console; as the host knows it, 1026. */
   readonly debugConsolePort: number;
+  /** Vsock port at which the host reaches TCP ports of the guest's loopback interface: see port-forward.ts. */
+  readonly portForwardPort: number | undefined;
 }
 
 export const VMADDR_CID_ANY = 0xffffffff;
@@ -29,6 +31,7 @@ export const DEFAULT_CONFIG: AgentConfig = {
   cgroupManager: "cgroupfs",
   debugConsole: false,
   debugConsolePort: 1026,
+  portForwardPort: undefined,
 };
 
 /** Parameter to the change that it makes. */
@@ -38,7 +41,14 @@ const PARAMETERS = new Map<string, (value: string) => Partial<AgentConfig>>([
   ["agent.oci_runtime", (ociRuntime) => ({ ociRuntime })],
   ["agent.cgroup_manager", (cgroupManager) => ({ cgroupManager })],
   ["agent.debug_console", () => ({ debugConsole: true })],
-  ["agent.debug_console_vport", (value) => ({ debugConsolePort: parsePort(value) })],
+  [
+    "agent.debug_console_vport",
+    (value) => ({ debugConsolePort: parsePort("agent.debug_console_vport", value) }),
+  ],
+  [
+    "agent.port_forward_vport",
+    (value) => ({ portForwardPort: parsePort("agent.port_forward_vport", value) }),
+  ],
 ]);
 
 /**
@@ -63,16 +73,16 @@ export function isAgentParameter(word: string): boolean {
   return word.startsWith("agent.");
 }
 
-/** Where the debug console listens: beside the agent, also outside of a guest, as the names of a vsock device's UNIX sockets have it. */
-export function debugConsoleAddress({ serverAddress, debugConsolePort: port }: AgentConfig): ServerAddress {
+/** A port beside the agent's own, also outside of a guest, as the names of a vsock device's UNIX sockets have it. */
+export function addressAtPort(serverAddress: ServerAddress, port: number): ServerAddress {
   return serverAddress.family === "vsock"
     ? { ...serverAddress, port }
     : { family: "unix", path: `${serverAddress.path}_${port}` };
 }
 
-function parsePort(value: string): number {
+function parsePort(name: string, value: string): number {
   if (/^[1-9]\d{0,8}$/.test(value)) return Number(value);
-  throw new AgentError("INVALID_ARGUMENT", `agent.debug_console_vport=${value}: must be a vsock port`);
+  throw new AgentError("INVALID_ARGUMENT", `${name}=${value}: must be a vsock port`);
 }
 
 function parseLogLevel(value: string): LogLevel {

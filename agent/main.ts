@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { createServer, type ServiceTable } from "../lib/ttrpc/index.js";
-import { type AgentConfig, debugConsoleAddress, isAgentParameter, parseParameters } from "./config.js";
+import { type AgentConfig, addressAtPort, isAgentParameter, parseParameters } from "./config.js";
 import { OciRuntime } from "./container/oci-runtime.js";
 import { OomEvents } from "./container/oom-events.js";
 import { openShell } from "./debug-console.js";
@@ -10,6 +10,7 @@ import { bringLoopbackUp } from "./guest/loopback.js";
 import { mountGuestFileSystems, mountProc } from "./guest/mounts.js";
 import { listen } from "./listen.js";
 import { log, setLogLevel } from "./log.js";
+import { forwardPort } from "./port-forward.js";
 import { Reaper } from "./reaper.js";
 import { Sandbox } from "./sandbox.js";
 import { containerMethods } from "./service/container-methods.js";
@@ -68,8 +69,10 @@ function serve(config: AgentConfig, isInit: boolean): void {
     services: createServices(config, reaper, isInit),
     onError: (error, { method }) => log("info", "call failed", { method, error }),
   });
-  listen(config.serverAddress, (connection) => server.handle(connection));
-  if (config.debugConsole) listen(debugConsoleAddress(config), openShell);
+  const { serverAddress, debugConsolePort, portForwardPort } = config;
+  listen(serverAddress, (connection) => server.handle(connection));
+  if (config.debugConsole) listen(addressAtPort(serverAddress, debugConsolePort), openShell);
+  if (portForwardPort !== undefined) listen(addressAtPort(serverAddress, portForwardPort), forwardPort);
   const startMs = Math.round(performance.now());
   log("info", "agent listens", { version: AGENT_VERSION, pid: process.pid, startMs });
 }

@@ -6,8 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { after, before, describe, it } from "node:test";
+import { parseConnectRequest } from "./connect-request.js";
 import { VsockStream } from "./stream.js";
-import { acceptToUnix, parseConnectRequest, serveUnixBridge, type UnixBridge } from "./unix-bridge.js";
+import { acceptToUnix, serveUnixBridge, type UnixBridge } from "./unix-bridge.js";
 
 describe("parseConnectRequest", () => {
   it("takes a port and nothing else", () => {

@@ -1,13 +1,11 @@
 import { existsSync, rmSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { joinStreams, parseConnectRequest, readLine } from "./connect-request.js";
 import type { VsockDevice } from "./device.js";
 import type { AcceptConnection } from "./host.js";
 import { VsockStream } from "./stream.js";
 
-/** "CONNECT 4294967295\n" is the longest request. */
-const REQUEST_BYTES_MAX = 19;
-const PORT_MAX = 0xffff_ffff;
 /** A client that does not say what it wants is not waited for longer. */
 const REQUEST_LIMIT_MS = 10_000;
 
@@ -50,16 +48,9 @@ export function acceptToUnix(path: string): AcceptConnection {
     const target = `${path}_${port}`;
     if (!existsSync(target)) return false;
     const socket = connect({ path: target, allowHalfOpen: true });
-    join(stream, socket);
+    joinStreams(stream, socket);
     return true;
   };
-}
-
-/** @returns the port of a whole request line; undefined for anything else */
-export function parseConnectRequest(line: string): number | undefined {
-  const [, digits] = /^CONNECT (\d{1,10})\n$/.exec(line) ?? [];
-  const port = Number(digits);
-  return digits === undefined || port > PORT_MAX ? undefined : port;
 }
 
 async function serveClient(client: Socket, device: Pick<VsockDevice, "connect">): Promise<void> {
@@ -75,7 +66,7 @@ async function serveClient(client: Socket, device: Pick<VsockDevice, "connect">)
   try {
     const stream = await device.connect(port, abort.signal);
     client.write(`OK ${localPortOf(stream)}\n`);
-    join(stream, client);
+    joinStreams(stream, client);
   } catch {
     // The end of the connection is the answer that the convention has for every failure.
     client.destroy();
@@ -84,38 +75,6 @@ async function serveClient(client: Socket, device: Pick<VsockDevice, "connect">)
   }
 }
 
-/** The first line, with its end; whatever came instead where there is none. What follows stays in the socket. */
-async function readLine(client: Socket): Promise<string> {
-  let line = "";
-  while (line.length < REQUEST_BYTES_MAX && !line.endsWith("\n")) {
-    const byte: Buffer | null = client.read(1);
-    if (byte !== null) {
-      line += byte.toString("latin1");
-      continue;
-    }
-    if (client.readableEnded || client.destroyed) break;
-    await new Promise<void>((resolve) => {
-      for (const event of ["readable", "end", "close"]) client.once(event, () => resolve());
-    });
-  }
-  return line;
-}
-
 function localPortOf(stream: Duplex): number {
   return stream instanceof VsockStream ? stream.localPort : 0;
-}
-
-/** Each side's end of stream is the other one's; a side that breaks takes the other one with it. */
-function join(left: Duplex, right: Duplex): void {
-  left.pipe(right);
-  right.pipe(left);
-  for (const [from, to] of [
-    [left, right],
-    [right, left],
-  ] as const) {
-    from.once("error", () => to.destroy());
-    from.once("close", () => {
-      if (!from.readableEnded) to.destroy();
-    });
-  }
 }

@@ -3,7 +3,7 @@ import { basename } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Configuration } from "../../configs/index.js";
 import { keepDescriptorsFromChildren } from "../../lib/sys/close-on-exec.js";
-import { acceptToUnix, createVsockDevice, serveUnixBridge } from "../../lib/vsock/index.js";
+import { acceptToUnix, createVsockDevice, serveUnixBridge, type VsockDevice } from "../../lib/vsock/index.js";
 import { messageOf, ShimError, StatusCode } from "../error.js";
 import type { ShimLogger } from "../log/logger.js";
 import { addressAnsweredMs } from "../start-clock.js";
@@ -29,11 +29,13 @@ import { attemptHooks, type HookedContainer, runHooks } from "./hooks.js";
 import { HostCgroups } from "./host-cgroups.js";
 import { HostEvents } from "./host-events.js";
 import { KataSandbox } from "./kata-sandbox.js";
+import { PORT_FORWARD_PORT } from "./kernel-parameters.js";
 import { removeDirectory, type SandboxLayout, STATE_DIRECTORY, sandboxLayout } from "./layout.js";
 import { configureGuestNetwork } from "./network/guest-network.js";
 import { withHolder } from "./network/namespace-holder.js";
 import { openPodNamespace } from "./network/pod-namespace.js";
 import { PodNetwork } from "./network/pod-network.js";
+import { PortForward } from "./network/port-forward.js";
 import { hasHooks } from "./oci/hooks.js";
 import { hostnameOf } from "./oci/hostname.js";
 import { requirePodFeatures } from "./oci/pod-features.js";
@@ -117,6 +119,7 @@ async function bringUp(
     startQemu({ id, configuration, accelerator, size, largest: growsTo, layout, network, logger }, undo),
   );
   recordProcesses(layout.processes, [process.pid, daemon.pid, qemu.pid]);
+  forwardPorts(network, vsock, undo, logger);
   const admitGuest = async () => cgroups?.admitGuest(qemu.pid, await vcpuThreads(qemu.qmp));
   await admitGuest();
 
@@ -238,6 +241,18 @@ async function joinNetwork(
   const network = PodNetwork.join(pod, layout.network);
   undo.add("the network", () => network.part());
   return network;
+}
+
+/** A network that has no interface is nobody's to reach the guest by. */
+function forwardPorts(network: PodNetwork, vsock: VsockDevice, undo: UndoStack, logger: ShimLogger): void {
+  if (network.interfaces.length === 0) return;
+  try {
+    const connectGuest = (signal: AbortSignal) => vsock.connect(PORT_FORWARD_PORT, signal);
+    const ports = PortForward.open(network.namespace, connectGuest, logger);
+    undo.add("the forwarded ports", () => ports.close());
+  } catch (error) {
+    logger.warn("kubectl port-forward will not reach the guest", { error: messageOf(error) });
+  }
 }
 
 /** From here on, what the shim starts is in the sandbox's control groups. */

@@ -27,6 +27,10 @@ test("the agent offers a debug console unless it must not", () => {
   assert(!off.some((parameter) => parameter.startsWith("agent.debug_console")));
 });
 
+test("the agent forwards ports", () => {
+  assert(kernelParameters(parse(""), "kvm").includes("agent.port_forward_vport=1027"));
+});
+
 test("only an emulated processor goes without mitigations", () => {
   assert(kernelParameters(parse(""), "tcg").includes("mitigations=off"));
   assert(!kernelParameters(parse(""), "kvm").includes("mitigations=off"));

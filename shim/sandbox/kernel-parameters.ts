@@ -4,6 +4,8 @@ import { rootParameters } from "./guest-os.js";
 
 /** The vsock port of the guest at which Kata's agent gives a shell. */
 export const DEBUG_CONSOLE_PORT = 1026;
+/** The vsock port of the guest at which our agent reaches ports of the guest's loopback interface; Kata's agent has none. */
+export const PORT_FORWARD_PORT = 1027;
 
 /** The guest kernel's command line; the user's parameters come last and win. */
 export function kernelParameters(
@@ -31,6 +33,7 @@ export function kernelParameters(
     // An emulated processor does not speculate.
     ...(accelerator === "tcg" ? ["mitigations=off"] : []),
     `agent.log=${guest.agentLogLevel}`,
+    `agent.port_forward_vport=${PORT_FORWARD_PORT}`,
     ...(guest.debugConsole ? ["agent.debug_console", `agent.debug_console_vport=${DEBUG_CONSOLE_PORT}`] : []),
     ...hypervisor.kernelParameters.split(/\s+/).filter((parameter) => parameter !== ""),
   ];

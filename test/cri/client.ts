@@ -128,4 +128,10 @@ export class CriClient {
   async attach(request: cri.AttachRequest.$Properties): Promise<string> {
     return (await this.#client.call("Attach", cri.AttachRequest, cri.StreamResponse, request)).url;
   }
+
+  /** @returns the address of a stream: see port-stream.ts */
+  async portForward(pod_sandbox_id: string, port: number): Promise<string> {
+    const request = { pod_sandbox_id, port: [port] };
+    return (await this.#client.call("PortForward", cri.PortForwardRequest, cri.StreamResponse, request)).url;
+  }
 }

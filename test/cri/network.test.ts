@@ -6,6 +6,7 @@ import { after, before, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { execute } from "../e2e/machine.js";
 import { type NetworkPlugins, Node, type Pod } from "./node.js";
+import { exchange } from "./port-stream.js";
 
 const SERVE = "trap 'exit 0' TERM; while :; do sleep 0.1; done";
 const MTU_BYTES = 1400;
@@ -13,6 +14,8 @@ const MTU_BYTES = 1400;
 const HEADERS_BYTES = 28;
 const GATEWAY = { v4: "10.214.0.1", v6: "fd00:214::1" };
 const PORT = 5000;
+const FORWARDED_PORT = 8080;
+const FORWARDED_BYTES = 2 ** 16;
 const TRANSFER_BYTES = 64 * 2 ** 20;
 const DATA = Buffer.alloc(TRANSFER_BYTES, "sixty-four mebibytes of what goes over the wire\n");
 const MD5 = createHash("md5").update(DATA).digest("hex");
@@ -103,6 +106,27 @@ describe("the network of a pod", () => {
       /inet6 (fd00:\S+)\/64/.exec(await node.output(its, "busybox ip addr show dev eth0"))?.[1] ?? "";
     assert.match(await node.output(container, `busybox ping -6 -c 1 -W 10 ${v6}`), /1 packets received/);
     await node.removePod(other);
+  });
+
+  it("forwards ports of the pod to processes that listen at the guest's loopback address alone", async () => {
+    const serve = (host: string, port: number) => `busybox httpd -p ${host}:${port} -h /www`;
+    await node.output(
+      container,
+      `busybox mkdir /www && busybox head -c ${FORWARDED_BYTES} /dev/zero | busybox tr '\\0' x >/www/file &&
+      ${serve("127.0.0.1", FORWARDED_PORT)} && ${serve("[::1]", FORWARDED_PORT + 1)}`,
+    );
+    for (const port of [FORWARDED_PORT, FORWARDED_PORT + 1]) {
+      const answer = await exchange(
+        await node.client.portForward(pod.id, port),
+        port,
+        "GET /file HTTP/1.0\r\n\r\n",
+        (text) => text.endsWith("x".repeat(FORWARDED_BYTES)),
+      );
+      assert.match(answer, /^HTTP\/1\.\d 200 OK\r\n/);
+    }
+    await assert.rejects(
+      node.client.portForward(pod.id, PORT).then((url) => exchange(url, PORT, "hello", () => true)),
+    );
   });
 
   it("is refused when its namespace is the host's own", async () => {
