@@ -29,7 +29,7 @@ export function socketPath(
   return path;
 }
 
-/** The text that `start` prints and `address` holds: the plain form is the only one that containerd 1.6 to 2.x all dial. */
+/** The text that `address` holds, and `start` prints for version 2: the only form that containerd 1.6 to 2.x all dial. */
 export function addressOf(path: string): string {
   return `unix://${path}`;
 }

@@ -5,10 +5,12 @@ import { requireIdentifier, type ShimArgs } from "./args.js";
 import { readAnnotations } from "./bundle.js";
 import { type ContainerType, containerTypeOf } from "./container-type.js";
 import { isAnswered, type Listener, listenOn } from "./listen.js";
+import { STATE_DIRECTORY } from "./sandbox/layout.js";
+import { startAnswer, taskVersionOf } from "./task-version.js";
 
 /** What `start` answers containerd, and the listener of the shim that this process becomes, if one is needed. */
 export interface Bootstrapped {
-  readonly address: string;
+  readonly answer: string;
   /** undefined when another shim serves the container. */
   readonly listener: Listener | undefined;
 }
@@ -29,7 +31,8 @@ export async function bootstrap(args: ShimArgs, bundle: string): Promise<Bootstr
     }
     const address = addressOf(path);
     writeAddress(bundle, address);
-    return { address, listener: undefined };
+    // containerd asks for a pod's containers only where it speaks version 2 with the sandbox.
+    return { answer: startAnswer(address, 2), listener: undefined };
   }
 
   const path = socketPath(args.address, args.namespace, args.id);
@@ -37,11 +40,12 @@ export async function bootstrap(args: ShimArgs, bundle: string): Promise<Bootstr
   const address = addressOf(path);
   try {
     writeAddress(bundle, address);
+    const version = await taskVersionOf(args.publishBinary, STATE_DIRECTORY);
+    return { answer: startAnswer(address, version), listener };
   } catch (error) {
     listener.close();
     throw error;
   }
-  return { address, listener };
 }
 
 /** Without a configuration it is the sandbox of containerd's Sandbox API, which is described later. */
@@ -51,7 +55,7 @@ function typeOf(bundle: string): ContainerType {
 }
 
 /**
- * Gives the launcher its answer: the address, or one line that says why there is none. Closing the descriptor is what lets the
+ * Gives the launcher its answer: {@link Bootstrapped.answer}, or one line that says why there is none. Closing the descriptor is what lets the
  * launcher, and containerd behind it, go on.
  */
 export function answerLauncher(fd: number, answer: string): void {

@@ -72,13 +72,13 @@ start() {
   fi
 
   find_node
-  # The shim writes its address, or one line that says why there is none, to descriptor 3 and closes it: that ends the
+  # The shim writes its answer, or one line that says why there is none, to descriptor 3 and closes it: that ends the
   # command substitution. What a crash of Node itself prints goes to shim.stderr, which `delete` passes on to containerd.
   exec 4<&0
   export KATA_FS_ANSWER_FD=3
   answer=$(setsid unshare -m --propagation slave "$node" "$shim" "$@" <&4 4<&- 3>&1 >/dev/null 2>shim.stderr &)
   case $answer in
-    unix:///*) printf %s "$answer" ;;
+    unix:///* | '{'*) printf %s "$answer" ;;
     '')
       cat shim.stderr >&2
       fail "the shim did not start"

@@ -93,6 +93,12 @@ test("start: prints the address while the shim lives on, detached, with its own 
   assert.equal(seen.env.NODE_NO_WARNINGS, "1");
 });
 
+test("start: what containerd 2 is answered is passed on as it is", () => {
+  const answer = `{"version":3,"address":"unix:///run/containerd/s/abc","protocol":"ttrpc"}`;
+  installShim(`require("node:fs").writeSync(3, ${JSON.stringify(answer)})`);
+  assert.deepEqual(run([...FLAGS, "-id", "c1", "start"]), { status: 0, stdout: answer, stderr: "" });
+});
+
 test("start: the shim's reason is the error text", () => {
   installShim(`require("node:fs").writeSync(3, "another shim already serves x"); process.exit(1)`);
   const { status, stdout, stderr } = run([...FLAGS, "-id", "c1", "start"]);

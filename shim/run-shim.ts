@@ -59,7 +59,7 @@ async function start(args: ShimArgs, loadLate: () => Promise<LateModule>): Promi
     answerLauncher(answerFd, messageOf(error));
     return 1;
   }
-  answerLauncher(answerFd, booted.address);
+  answerLauncher(answerFd, booted.answer);
   const answeredMs = performance.now();
   if (booted.listener === undefined) return 0;
   const { createSandboxFactory, serve, setAddressAnsweredMs } = await loadLate();

@@ -132,6 +132,19 @@ for (const series of await containerdSeries()) {
       return await machine.ctr(["task", "kill", ...flags, machine.name(suffix)]);
     };
 
+    it("is the newest version that this containerd speaks", async () => {
+      const bundle = join(machine.state, "c/io.containerd.runtime.v2.task/default", machine.name(POD));
+      if (Number.parseInt(series, 10) >= 2) {
+        const { version } = JSON.parse(await readFile(join(bundle, "bootstrap.json"), "utf8"));
+        assert.equal(version, 3);
+      }
+      // Where another containerd, or an older one, finds the shim.
+      assert.match(
+        await readFile(join(bundle, "address"), "utf8"),
+        /^unix:\/\/\/run\/containerd\/s\/[0-9a-f]{64}$/,
+      );
+    });
+
     it("a logging binary gets the output as under runc", async () => {
       const logger = join(machine.disk, "logger");
       await writeFile(logger, LOGGER, { mode: 0o755 });
