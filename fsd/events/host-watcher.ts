@@ -85,7 +85,11 @@ export class HostWatcher implements InodeObserver {
   ) {
     this.#rootPath = this.#pathOf(ROOT_SLOT);
     // Of what the guest knew before, directories only: whose entry a file was is not known any more.
-    for (let slot = ROOT_SLOT; slot !== 0; slot = fs.inodes.next(slot)) this.entered(slot, slot);
+    for (let slot = ROOT_SLOT; slot !== 0; slot = fs.inodes.next(slot)) {
+      this.entered(slot, slot);
+      // Whoever followed before, or another worker, may have let the guest trust it.
+      if (this.#watches.has(slot)) this.#mayBeKept(slot, this.now());
+    }
   }
 
   /** Readable when there is something to {@link drain}. */
@@ -143,11 +147,15 @@ export class HostWatcher implements InodeObserver {
     const changedMs = this.#changedMs.get(directory);
     const nowMs = this.now();
     if (changedMs === undefined || nowMs - changedMs < QUIET_AFTER_MS) return false;
+    this.#mayBeKept(directory, nowMs);
+    return true;
+  }
+
+  #mayBeKept(directory: number, nowMs: number): void {
     this.#keptUntilMs.set(
       directory,
       nowMs + this.fs.policies.of(directory).quietValid.seconds * 1000 + SLACK_MS,
     );
-    return true;
   }
 
   /** Puts what has happened since the last time into the queue. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer, type Socket } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -22,22 +23,26 @@ const LINE = {
 
 const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
-/** A daemon that a follower has connected to. */
-async function follow(t: TestContext, replayer: Replayer): Promise<Socket> {
+/** The daemon's side of a follower's connections. */
+async function followed(
+  t: TestContext,
+  replayer: Replayer,
+  logger = silent,
+): Promise<{ server: Server; socket: Socket }> {
   const directory = mkdtempSync(join(tmpdir(), "kata-fs-events-"));
   const server = createServer();
   const path = join(directory, "s");
   await new Promise<void>((resolve) => server.listen(path, resolve));
   const connected = new Promise<Socket>((resolve) => server.once("connection", resolve));
-  const events = HostEvents.follow(path, replayer, silent);
+  const events = HostEvents.follow(path, replayer, logger);
   const socket = await connected;
   t.after(() => {
     events.close();
-    socket.destroy();
     server.close();
+    socket.destroy();
     rmSync(directory, { recursive: true });
   });
-  return socket;
+  return { server, socket };
 }
 
 test("a line of kata-fsd becomes an event for the agent, names byte by byte", () => {
@@ -67,7 +72,7 @@ test("a line of kata-fsd becomes an event for the agent, names byte by byte", ()
 test("events that come while the agent is told of others are told together", async (t) => {
   const calls: number[] = [];
   const answers: (() => void)[] = [];
-  const socket = await follow(t, {
+  const { socket } = await followed(t, {
     replay: ({ share, events }) => {
       assert.equal(share, "/run/kata-containers/shared/containers");
       calls.push(events?.length ?? 0);
@@ -90,7 +95,7 @@ test("events that come while the agent is told of others are told together", asy
 });
 
 test("with an agent that cannot do it the connection ends, so that the daemon watches nothing", async (t) => {
-  const socket = await follow(t, {
+  const { socket } = await followed(t, {
     replay: () => Promise.reject(new TtrpcError(StatusCode.UNIMPLEMENTED, "katafs.HostEvents")),
   });
   const closed = new Promise((resolve) => socket.once("close", resolve));
@@ -103,3 +108,38 @@ async function settled(isSo: () => boolean): Promise<void> {
   const deadline = performance.now() + 10_000;
   while (!isSo() && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 5));
 }
+
+test("whoever comes after the worker that ended is followed", async (t) => {
+  let calls = 0;
+  const { server, socket } = await followed(t, {
+    replay: () => {
+      calls++;
+      return Promise.resolve({});
+    },
+  });
+  const next = once(server, "connection");
+  socket.destroy();
+  const [successor] = await next;
+  t.after(() => successor.destroy());
+  successor.write(`${JSON.stringify(LINE)}\n`);
+  await settled(() => calls === 1);
+});
+
+test("a daemon that has ended is not looked for again and again", async (t) => {
+  const warnings: string[] = [];
+  const { server, socket } = await followed(
+    t,
+    { replay: () => Promise.resolve({}) },
+    {
+      ...silent,
+      warn: (message) => warnings.push(message),
+    },
+  );
+  const closed = once(server, "close");
+  server.close();
+  socket.destroy();
+  await closed;
+  await settled(() => warnings.length > 0);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(warnings.length, 1);
+});

@@ -36,28 +36,45 @@ export interface Replayer {
 export class HostEvents {
   #waiting: HostEvent[] = [];
   #isTelling = false;
+  #isClosed = false;
+  #socket: Socket;
 
   private constructor(
-    private readonly socket: Socket,
+    private readonly path: string,
     private readonly replayer: Replayer,
     private readonly logger: Logger,
-  ) {}
+  ) {
+    this.#socket = this.#connect();
+  }
 
   /** @param path kata-fsd's socket for events */
   static follow(path: string, replayer: Replayer, logger: Logger): HostEvents {
-    const socket = createConnection(path);
-    const events = new HostEvents(socket, replayer, logger);
-    socket.on("error", (error) =>
-      logger.warn("programs in the guest are not woken by changes of the host", { error: messageOf(error) }),
-    );
-    createInterface({ input: socket, crlfDelay: 0 }).on("line", (line) => events.#take(line));
-    return events;
+    return new HostEvents(path, replayer, logger);
   }
 
   /** Ends following. What was not told is dropped. */
   close(): void {
+    this.#isClosed = true;
     this.#waiting = [];
-    this.socket.destroy();
+    this.#socket.destroy();
+  }
+
+  #connect(): Socket {
+    const socket = createConnection(this.path);
+    socket.on("error", (error) =>
+      this.logger.warn("programs in the guest are not woken by changes of the host", {
+        error: messageOf(error),
+      }),
+    );
+    // A worker of kata-fsd has ended, and its socket is listened on for the next one. Nobody does when kata-fsd has ended.
+    socket.once("close", (hadError) => {
+      if (!this.#isClosed && !hadError) this.#socket = this.#connect();
+    });
+    const lines = createInterface({ input: socket, crlfDelay: 0 });
+    // Newer versions of Node.js pass on the socket's errors, which have been told.
+    lines.on("error", () => {});
+    lines.on("line", (line) => this.#take(line));
+    return socket;
   }
 
   #take(line: string): void {

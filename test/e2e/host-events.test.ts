@@ -13,6 +13,7 @@ import { createConnection } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { findProcess } from "../../bench/memory.js";
 import { type Changes, Machine, project, toolchain } from "./machine.js";
 import { guestWith } from "./newer-guest.js";
 
@@ -173,6 +174,19 @@ for (const [kernel, changes] of Object.entries(KERNELS)) {
       const { devices } = JSON.parse(text);
       return devices.find(({ tag }: { tag: string }) => tag === "kataShared").requests.FUSE_LOOKUP;
     }
+
+    it("is woken by what the host changes after kata-fsd's worker was killed", async () => {
+      const worker = findProcess(machine.name("watcher"), "daemon");
+      assert.ok(worker);
+      process.kill(worker, "SIGKILL");
+      let changes = 0;
+      // What changes before the next worker is followed is not told.
+      await until("a change was told", async () => {
+        writeFileSync(join(volume, "later"), `${++changes}\n`);
+        return (await inContainer("cat /events")).includes("/config later:");
+      });
+      rmSync(join(volume, "later"));
+    });
 
     it("has left everything on the host as the host has made it", () => {
       assert.deepEqual(readdirSync(volume).sort(), ["..2", "..data", "key", "plain"]);
