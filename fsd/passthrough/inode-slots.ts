@@ -60,11 +60,12 @@ export class InodeSlots {
       this.#session.setUint32(SESSION.inodeChunkWithRoom, chunk + 1, true);
     }
     if (live === 0) {
+      // First: a worker that finds the records empty must not give their node ids out again.
+      this.#set(chunk, INODE_CHUNK.sequence, this.#get(chunk, INODE_CHUNK.nextSequence));
       const start = chunk * INODE_CHUNK.slots * INODE.bytes;
       discard(this.#records, start, this.#get(chunk, INODE_CHUNK.used) * INODE.bytes);
       this.#set(chunk, INODE_CHUNK.free, 0);
       this.#set(chunk, INODE_CHUNK.used, 0);
-      this.#set(chunk, INODE_CHUNK.sequence, this.#get(chunk, INODE_CHUNK.nextSequence));
       return;
     }
     // First: whatever happens in between, no node id comes back.

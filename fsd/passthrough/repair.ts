@@ -215,10 +215,11 @@ function repairChunks({ session, inodes, inodeChunks }: FsdState): void {
   for (let chunk = session.getUint32(SESSION.inodeChunksUsed, true) - 1; chunk >= 0; chunk--) {
     const entry = chunk * INODE_CHUNK.bytes;
     const first = chunk * INODE_CHUNK.slots;
-    const used = inodeChunks.getUint32(entry + INODE_CHUNK.used, true);
-    const sequence = inodeChunks.getUint32(entry + INODE_CHUNK.sequence, true);
     // Slot 0, which is never given out, counts.
     const lowest = chunk === 0 ? 1 : 0;
+    const used = Math.max(lowest, inodeChunks.getUint32(entry + INODE_CHUNK.used, true));
+    const sequence = inodeChunks.getUint32(entry + INODE_CHUNK.sequence, true);
+    inodeChunks.setUint32(entry + INODE_CHUNK.used, used, true);
     let live = lowest;
     let free = 0;
     for (let index = used - 1; index >= lowest; index--) {
