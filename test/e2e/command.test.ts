@@ -76,7 +76,7 @@ describe("the kata-fs command beside a sandbox", () => {
     assert.match(
       stdout.toString(),
       new RegExp(
-        `^default +${machine.name("one")} +running +1 .* ${processes.shim} +${processes.qemu} +\\d+$`,
+        `^default +${machine.name("one")} +running +1 .* ${processes.shim} +${processes.qemu} +\\d+ +0$`,
         "m",
       ),
     );

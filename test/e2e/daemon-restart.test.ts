@@ -14,12 +14,15 @@ const LIMIT_MS = 60_000;
 
 /**
  * Appends numbered lines, each on the disk before the next, and does beside each what must not be done twice. Ends with the number of lines, once
- * /stop is there; or with what went wrong.
+ * /stop is there; or with what went wrong in /failed.
  */
-const WRITE = `b=/bin/busybox; i=0; set -e; cd /
+const WRITE = `b=/bin/busybox; i=0; cd /
+  append() { echo $i | $b dd of=lines oflag=append conv=notrunc,fsync; }
+  note() { echo $i > progress.new; }
+  must() { said=$("$@" 2>&1) || { echo "$i: $*: $said" > failed; exec $b sleep 600; }; }
   while [ ! -e stop ]; do
-    i=$((i + 1)); echo $i | $b dd of=lines oflag=append conv=notrunc,fsync 2>/dev/null
-    $b mkdir d; $b mv d e; $b rmdir e; $b cmp sample copy; echo $i > progress.new; $b mv progress.new progress
+    i=$((i + 1)); must append; must $b mkdir d; must $b mv d e; must $b rmdir e; must $b cmp sample copy
+    must note; must $b mv progress.new progress
   done; echo wrote $i > result; exec $b sleep 600`;
 
 describe("a container whose kata-fsd is killed under it, again and again", () => {
@@ -31,7 +34,8 @@ describe("a container whose kata-fsd is killed under it, again and again", () =>
   after(() => machine?.stop());
 
   const inContainer = async (script: string) => {
-    const { status, stdout, stderr } = await machine.exec("writer", ["/bin/sh", "-c", script]);
+    const unlessFailed = `[ ! -e /failed ] || { /bin/busybox cat /failed >&2; exit 1; }; ${script}`;
+    const { status, stdout, stderr } = await machine.exec("writer", ["/bin/sh", "-c", unlessFailed]);
     assert.equal(status, 0, stderr);
     return stdout.toString().trim();
   };
