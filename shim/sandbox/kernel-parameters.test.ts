@@ -35,3 +35,9 @@ test("only an emulated processor goes without mitigations", () => {
   assert(kernelParameters(parse(""), "tcg").includes("mitigations=off"));
   assert(!kernelParameters(parse(""), "kvm").includes("mitigations=off"));
 });
+
+test("an emulated processor's time stamp counter need not be measured", () => {
+  assert(kernelParameters(parse(""), "tcg", 2_445_426).includes("tsc_early_khz=2445426"));
+  const others = [kernelParameters(parse(""), "tcg"), kernelParameters(parse(""), "kvm", 2_445_426)];
+  assert(!others.flat().some((parameter) => parameter.startsWith("tsc_early_khz")));
+});

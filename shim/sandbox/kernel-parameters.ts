@@ -7,10 +7,14 @@ export const DEBUG_CONSOLE_PORT = 1026;
 /** The vsock port of the guest at which our agent reaches ports of the guest's loopback interface; Kata's agent has none. */
 export const PORT_FORWARD_PORT = 1027;
 
-/** The guest kernel's command line; the user's parameters come last and win. */
+/**
+ * The guest kernel's command line; the user's parameters come last and win.
+ * @param tscKhz of the host's time stamp counter, if that is known
+ */
 export function kernelParameters(
   { hypervisor, guest, daemon }: Configuration,
   accelerator: Accelerator,
+  tscKhz?: number,
 ): string[] {
   return [
     "console=ttyS0",
@@ -30,11 +34,17 @@ export function kernelParameters(
     "tsc=reliable",
     "no_timer_check",
     "noreplace-smp",
-    // An emulated processor does not speculate.
-    ...(accelerator === "tcg" ? ["mitigations=off"] : []),
+    ...(accelerator === "tcg" ? emulated(tscKhz) : []),
     `agent.log=${guest.agentLogLevel}`,
     `agent.port_forward_vport=${PORT_FORWARD_PORT}`,
     ...(guest.debugConsole ? ["agent.debug_console", `agent.debug_console_vport=${DEBUG_CONSOLE_PORT}`] : []),
     ...hypervisor.kernelParameters.split(/\s+/).filter((parameter) => parameter !== ""),
   ];
+}
+
+/** Of an emulated processor: it does not speculate. */
+function emulated(tscKhz: number | undefined): string[] {
+  // Measured in the guest at boot, it may come out many times too low when the host is busy (the kernel believes the PIT, which loses count of a
+  // processor that stands still), and the guest's clock runs away. KVM tells its guests.
+  return ["mitigations=off", ...(tscKhz === undefined ? [] : [`tsc_early_khz=${tscKhz}`])];
 }

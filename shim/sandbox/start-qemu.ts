@@ -10,6 +10,7 @@ import type { VmSize } from "../vm/description.js";
 import { InheritedDescriptors } from "../vm/inherited-descriptors.js";
 import { QemuError, QemuProcess } from "../vm/qemu-process.js";
 import { asUser, takeQemuUser } from "../vm/qemu-user.js";
+import { timeStampCounterKhz } from "../vm/time-stamp-counter.js";
 import { endingWithUs } from "./child.js";
 import { imageOf, isDirectoryGuest } from "./guest-os.js";
 import { kernelParameters } from "./kernel-parameters.js";
@@ -53,7 +54,7 @@ export async function startQemu(options: QemuOptions, undo: UndoStack): Promise<
       {
         name: options.id,
         ...{ accelerator, size: options.size, largest: options.largest, kernel, firmware },
-        kernelParameters: kernelParameters(configuration, accelerator),
+        kernelParameters: kernelParameters(configuration, accelerator, timeStampCounterKhz()),
         initrd: guest.initrd,
         image: imageOf(guest, inherited),
         fileSystems: [
