@@ -64,7 +64,8 @@ export class FsDevice implements VhostUserEvents {
     this.queueCount = virtioFsQueues(options.requestQueues);
     this.#server = createFuseServer({
       ...options,
-      markBroker: overlayBrokerFd === undefined ? null : new MarkBrokerSocket(overlayBrokerFd),
+      markBroker:
+        overlayBrokerFd === undefined ? null : new MarkBrokerSocket(overlayBrokerFd, memory.fs.session),
       root: options.sharedDir,
       window: this.#window,
       metrics: this.#metrics,

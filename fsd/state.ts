@@ -1,7 +1,7 @@
 import { type AllocateTable, allocateOwn } from "../lib/sys/shared-tables.js";
 
 /** Counts changes of what is below: a worker does not go on with the state of one that has another layout. */
-export const STATE_VERSION = 1;
+export const STATE_VERSION = 2;
 
 /**
  * Everything that a worker of kata-fsd must know to go on where another one stopped, as plain bytes: which inodes and handles
@@ -71,6 +71,8 @@ export const SESSION = {
   lockOwnersUsed: 48,
   /** Live records of `waiters`. */
   waiters: 52,
+  /** Number of the last question about a mark. */
+  markRequest: 56,
 } as const;
 
 /** One inode that the guest knows. The slot number is the low half of its node id. Slot 0 is unused, slot 1 the root. */

@@ -10,10 +10,19 @@ import {
   writeMarkRequest,
 } from "./message.js";
 
+const NUMBER = 0x8000_0001;
+
 function request(operation: MarkOperation, inodeLow: number, inodeHigh: number, path: Uint8Array): Buffer {
   const bytes = Buffer.alloc(MARK_REQUEST_HEADER_BYTES + path.length);
   bytes.set(path, MARK_REQUEST_HEADER_BYTES);
-  writeMarkRequest(new DataView(bytes.buffer, bytes.byteOffset), operation, inodeLow, inodeHigh, path.length);
+  writeMarkRequest(
+    new DataView(bytes.buffer, bytes.byteOffset),
+    operation,
+    inodeLow,
+    inodeHigh,
+    NUMBER,
+    path.length,
+  );
   return bytes;
 }
 
@@ -23,7 +32,14 @@ test("a request is read as it was written, from the start of what came in", () =
   assert.ok(read);
   assert.deepEqual(
     { ...read, path: Buffer.from(read.path).toString() },
-    { operation: 2, inodeLow: 7, inodeHigh: 0xffff_ffff, path: "c1/upper/fs", bytes: bytes.length },
+    {
+      operation: 2,
+      inodeLow: 7,
+      inodeHigh: 0xffff_ffff,
+      number: NUMBER,
+      path: "c1/upper/fs",
+      bytes: bytes.length,
+    },
   );
 });
 
@@ -40,7 +56,13 @@ test("what is no request is told as such", () => {
     bytes[offset] = value;
     return bytes;
   };
-  for (const bytes of [changed(0, 0), changed(0, 4), changed(1, 1), changed(2, 0), changed(13, 0)])
+  for (const bytes of [
+    changed(0, 0),
+    changed(0, 4),
+    changed(1, 1),
+    changed(2, 0),
+    changed(MARK_REQUEST_HEADER_BYTES + 1, 0),
+  ])
     assert.throws(() => readMarkRequest(bytes), MarkRequestError, bytes.toString("hex"));
   const long = request(MarkOperation.read, 1, 0, Buffer.alloc(MARK_PATH_MAX_BYTES + 1, "x"));
   assert.throws(() => readMarkRequest(long), MarkRequestError);

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import {
   MARK_NAME,
+  MARK_REPLY_BYTES,
   MARK_REQUEST_HEADER_BYTES,
   MarkOperation,
   writeMarkRequest,
@@ -17,6 +18,7 @@ import { OverlayBroker } from "./overlay-broker.js";
 
 const options = { skip: process.geteuid?.() === 0 ? false : "needs root" };
 const ignore = () => {};
+const NUMBER = 0xfedc_ba98;
 
 /** A broker with a layer and an upper directory of a container, between directories that are nobody's business. */
 async function fixture(t: TestContext) {
@@ -52,6 +54,7 @@ function request(operation: number, path: string, inode = 0): Buffer {
     set,
     inode % 2 ** 32,
     Math.floor(inode / 2 ** 32),
+    NUMBER,
     bytes.length - MARK_REQUEST_HEADER_BYTES,
   );
   bytes[0] = operation;
@@ -67,7 +70,8 @@ async function ask(
 ): Promise<number | string> {
   socket.write(request(operation, path, inode));
   const [reply]: Buffer[] = await once(socket, "data");
-  assert.equal(reply?.length, 4);
+  assert.equal(reply?.length, MARK_REPLY_BYTES);
+  assert.equal(reply.readUInt32LE(4), NUMBER);
   const result = reply.readInt32LE();
   return result < 0 ? errnoName(-result) : result;
 }
@@ -196,8 +200,10 @@ test("requests may come in pieces and several at a time", options, async (t) => 
     await new Promise(setImmediate);
   }
   socket.write(all.subarray(20));
-  while (Buffer.concat(replies).length < 12) await once(socket, "data");
-  assert.deepEqual(Buffer.concat(replies), Buffer.alloc(12));
+  const expected = Buffer.alloc(3 * MARK_REPLY_BYTES);
+  for (const index of [0, 1, 2]) expected.writeUInt32LE(NUMBER, index * MARK_REPLY_BYTES + 4);
+  while (Buffer.concat(replies).length < expected.length) await once(socket, "data");
+  assert.deepEqual(Buffer.concat(replies), expected);
 });
 
 for (const [what, bytes] of [

@@ -111,6 +111,7 @@ export class OverlayBroker {
       if (request === undefined) return;
       const reply = Buffer.alloc(MARK_REPLY_BYTES);
       reply.writeInt32LE(this.#answer(request));
+      reply.writeUInt32LE(request.number, 4);
       this.#received = this.#received.subarray(request.bytes);
       daemon.write(reply);
       if (daemon.writableLength > UNREAD_MAX_BYTES) throw new MarkRequestError("answers are not read");
