@@ -200,7 +200,7 @@ export class FsDevice implements VhostUserEvents {
           queue.resume(head);
           const written = this.#server.handleAgain(index, head, queue.readable, queue.writable);
           if (written < 0) queue.defer();
-          else this.backend.queues.complete(index, queue, head, written);
+          else this.#complete(index, queue, head, written);
         });
       }
     }
@@ -296,8 +296,15 @@ export class FsDevice implements VhostUserEvents {
     if (queue === undefined) return;
     this.#guard(index, () => {
       queue.resume(head);
-      this.backend.queues.complete(index, queue, head, write(queue.writable));
+      this.#complete(index, queue, head, write(queue.writable));
     });
+  }
+
+  /** Gives a request back to the driver. @returns whether the queue goes on */
+  #complete(index: number, queue: SplitVirtqueue, head: number, written: number): boolean {
+    const goesOn = this.backend.queues.complete(index, queue, head, written);
+    this.#server.answered();
+    return goesOn;
   }
 
   #serveQueue(index: number, queue: SplitVirtqueue): void {
@@ -309,7 +316,7 @@ export class FsDevice implements VhostUserEvents {
       const written = this.#server.handle(index, head, queue.readable, queue.writable);
       // A map serves the front end meanwhile, which may have stopped the queue.
       if (written < 0) queue.defer();
-      else if (!this.backend.queues.complete(index, queue, head, written)) return;
+      else if (!this.#complete(index, queue, head, written)) return;
       if (left <= 0 || this.backend.queues.get(index) !== queue) return;
     }
   }

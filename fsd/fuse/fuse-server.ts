@@ -44,6 +44,8 @@ export interface FuseServer extends RequestHandler {
   readonly interrupted: InterruptedRequest | null;
   /** Like {@link RequestHandler.handle}, for a request that another worker has taken, and maybe done, but not answered. */
   handleAgain(queueIndex: number, head: number, readable: SegmentList, writable: SegmentList): number;
+  /** The driver has been given back the request that was handled last. */
+  answered(): void;
   /**
    * Starts to follow what the host changes in shared exports.
    * @param now a clock in milliseconds

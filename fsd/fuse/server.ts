@@ -125,6 +125,10 @@ class FuseServerImpl implements FuseServer {
     return this.#answer(result, writable);
   }
 
+  answered(): void {
+    this.#fs.undo.end();
+  }
+
   get waiting(): number {
     return this.#fs.waiters.count;
   }

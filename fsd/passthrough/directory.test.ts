@@ -4,8 +4,10 @@ import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import { Opcode } from "../fuse/constants.js";
+import { createFsdState, HANDLE } from "../state.js";
 import { serveDirectory } from "../testing/fixture.js";
 import { ROOT, u32, u64 } from "../testing/test-guest.js";
+import { deviceLimits } from "./state-limits.js";
 
 const DT_DIR = 4;
 const DT_REG = 8;
@@ -139,3 +141,41 @@ test("whatever changes meanwhile, what stays is told once", (t) => {
   );
   fc.assert(property, { numRuns: 30 });
 });
+
+for (const plus of [false, true]) {
+  test(`a listing that a worker died of is whole, ${plus ? "READDIRPLUS" : "READDIR"}`, (t) => {
+    const state = createFsdState(deviceLimits(0));
+    let diesAt: number | undefined;
+    /** Nothing is noted any more of how far the descriptor has gone. */
+    class Mortal extends DataView<SharedArrayBuffer> {
+      override setUint32(offset: number, value: number, isLittle?: boolean): void {
+        if (offset % HANDLE.bytes === HANDLE.positionLow && diesAt !== undefined && diesAt-- <= 0)
+          throw new Error("dies");
+        super.setUint32(offset, value, isLittle);
+      }
+    }
+    const { buffer, byteOffset, byteLength } = state.handles;
+    assert.ok(buffer instanceof SharedArrayBuffer);
+    const handles = new Mortal(buffer, byteOffset, byteLength);
+    const { dir, guest } = serveDirectory(t, { state: { ...state, handles } });
+    for (let index = 0; index < 300; index++) writeFileSync(join(dir, `f${index}`), "");
+    const fh = guest.opendir(ROOT);
+    const wanted = guest.readdir(ROOT, fh, 0n, 65536, plus).map(({ name }) => name);
+    assert.equal(wanted.length, 302);
+    for (const at of [0, 1]) {
+      const first = guest.readdir(ROOT, fh, 0n, 4096, plus);
+      const offset = first.at(-1)?.offset ?? 0n;
+      diesAt = at;
+      assert.throws(() => guest.readdir(ROOT, fh, offset, 4096, plus));
+      diesAt = undefined;
+      const names = first.map(({ name }) => name);
+      for (let next = offset; ; ) {
+        const some = guest.readdir(ROOT, fh, next, 4096, plus);
+        if (some.length === 0) break;
+        names.push(...some.map(({ name }) => name));
+        next = some.at(-1)?.offset ?? next;
+      }
+      assert.deepEqual(names, wanted, `${at}`);
+    }
+  });
+}

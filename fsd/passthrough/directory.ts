@@ -37,7 +37,7 @@ const DIRENT_MIN_BYTES = 24;
 const PLAIN_GROWTH = 32 / DIRENT_MIN_BYTES;
 const PLUS_GROWTH = 160 / DIRENT_MIN_BYTES;
 
-/** Stored as the position of a directory whose descriptor has gone past the last entry that the guest was given. */
+/** Stored as the position of a directory whose descriptor has gone, or may have gone, past the last entry that the guest was given. */
 const POSITION_UNKNOWN = 0xffff_ffff;
 
 /** lseek(2) with an exact 64-bit offset. */
@@ -80,7 +80,12 @@ function readEntries(fs: FileSystem, request: FuseRequest, reply: FuseReply, plu
     const fitting = Math.floor((size - written) / growth);
     if (written > 0 && fitting < DIRENT_MIN_BYTES) break;
     const wanted = written > 0 ? fitting : Math.max(fitting, DIRENT_MAX_BYTES);
+    const positionLow = fs.handles.positionLow(handle);
+    const positionHigh = fs.handles.positionHigh(handle);
+    // A worker that dies now leaves a descriptor that is beyond what the guest was given.
+    remember(fs, handle, POSITION_UNKNOWN, POSITION_UNKNOWN);
     const length = getdents64(fd, dentsAddress, Math.min(wanted, dents.byteLength));
+    if (length <= 0) remember(fs, handle, positionLow, positionHigh);
     if (length === 0) break;
     if (length < 0) {
       // EINVAL if there is no room for the next name; any other error meets the guest when it asks again.

@@ -13,14 +13,23 @@ export class UndoLog {
     this.#view = state.undo;
   }
 
-  /** Forgets what was before: another request is served. @param isAgain whether what {@link noteFound} was told still holds */
+  /**
+   * Forgets what was before: another request is served.
+   * @param isAgain whether it is the request that the log is of, whose changes were taken back: what {@link noteFound} was told still holds
+   */
   begin(queueIndex: number, head: number, isAgain: boolean): void {
-    this.#view.setUint32(UNDO.queuePlusOne, 0, true);
+    if (!isAgain) this.end();
     this.#view.setUint32(UNDO.count, 0, true);
     this.#view.setUint32(UNDO.handlePlusOne, 0, true);
+    if (isAgain) return;
+    this.#view.setUint32(UNDO.found, 0, true);
     this.#view.setUint32(UNDO.head, head, true);
-    if (!isAgain) this.#view.setUint32(UNDO.found, 0, true);
     this.#view.setUint32(UNDO.queuePlusOne, queueIndex + 1, true);
+  }
+
+  /** To be called once the request is answered: the next one may have its head. */
+  end(): void {
+    this.#view.setUint32(UNDO.queuePlusOne, 0, true);
   }
 
   /** To be called before the references of an inode change. */

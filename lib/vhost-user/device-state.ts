@@ -26,6 +26,8 @@ const VRING = {
   usedAddress: 40,
   /** Two numbers of {@link InFlight}. */
   publishing: 48,
+  /** Another number of {@link InFlight}, float64. */
+  taken: 56,
 } as const;
 const VringFlag = { isEnabled: 1, isStarted: 2, wasUsed: 4 } as const;
 
@@ -39,8 +41,9 @@ export class DeviceVring implements VringState {
     entries: DataView,
   ) {
     this.inFlight = new InFlight(
-      new Uint32Array(entries.buffer, entries.byteOffset, QUEUE_SIZE_MAX),
+      new Float64Array(entries.buffer, entries.byteOffset, QUEUE_SIZE_MAX),
       new Uint32Array(view.buffer, view.byteOffset + record + VRING.publishing, 2),
+      new Float64Array(view.buffer, view.byteOffset + record + VRING.taken, 1),
     );
   }
 
@@ -138,7 +141,7 @@ export class DeviceState {
     this.#view = allocate(DEVICE.bytes);
     const vrings = allocate(queueCount * VRING.bytes);
     this.vrings = Array.from({ length: queueCount }, (_, index) => {
-      return new DeviceVring(vrings, index * VRING.bytes, allocate(4 * QUEUE_SIZE_MAX));
+      return new DeviceVring(vrings, index * VRING.bytes, allocate(8 * QUEUE_SIZE_MAX));
     });
     this.received = allocate(RECEIVED_BYTES);
     this.#regions = new RegionRecords(allocate(REGION_RECORDS_BYTES));

@@ -8,6 +8,8 @@ import { execute } from "../e2e/machine.js";
 import { type NetworkPlugins, Node, type Pod } from "./node.js";
 import { exchange } from "./port-stream.js";
 
+/** Another series of containerd: KATA_FS_CONTAINERD=2.1. */
+const { KATA_FS_CONTAINERD: series = "1.7" } = process.env;
 const SERVE = "trap 'exit 0' TERM; while :; do sleep 0.1; done";
 const MTU_BYTES = 1400;
 /** Of IPv4 and ICMP. */
@@ -46,7 +48,7 @@ describe("the network of a pod", () => {
   let address: string;
 
   before(async () => {
-    node = await Node.start("1.7", {}, plugins);
+    node = await Node.start(series, {}, plugins);
     pod = await node.runPod("net");
     container = await node.run(pod, "main", SERVE);
     address = (await node.client.podSandboxStatus(pod.id)).network.ip;

@@ -6,6 +6,8 @@ import { cri } from "../../proto/index.js";
 import { execute } from "../e2e/machine.js";
 import { Node, type Pod } from "./node.js";
 
+/** Another series of containerd: KATA_FS_CONTAINERD=2.1. */
+const { KATA_FS_CONTAINERD: series = "1.7" } = process.env;
 const SERVE = "trap 'exit 0' TERM; while :; do sleep 0.1; done";
 const MIB = 2 ** 20;
 const FS_GROUP = 2000;
@@ -20,7 +22,7 @@ describe("volumes of a pod", () => {
   let cache: string;
 
   before(async () => {
-    node = await Node.start("1.7");
+    node = await Node.start(series);
     directory = join(node.directory, "volumes");
     cache = join(directory, "kubernetes.io~empty-dir/cache");
     await mkdir(cache, { recursive: true });
